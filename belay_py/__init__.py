@@ -1,0 +1,82 @@
+"""belay_py: Python programs that own MicroPython boards.
+
+The public names are resolved on first use (PEP 562), so that importing the package costs nothing that is not used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test compares the two lists
+    from belay_py.errors import BelayError as BelayError
+    from belay_py.errors import BoardWasReset as BoardWasReset
+    from belay_py.errors import ConnectionFailed as ConnectionFailed
+    from belay_py.errors import DeviceBusy as DeviceBusy
+    from belay_py.errors import DeviceNotFound as DeviceNotFound
+    from belay_py.errors import Disconnected as Disconnected
+    from belay_py.errors import ExecutionError as ExecutionError
+    from belay_py.errors import IllegalTransition as IllegalTransition
+    from belay_py.errors import Interrupted as Interrupted
+    from belay_py.errors import InvalidCode as InvalidCode
+    from belay_py.errors import OutcomeUnknown as OutcomeUnknown
+    from belay_py.errors import ProtocolViolation as ProtocolViolation
+    from belay_py.errors import SessionClosed as SessionClosed
+    from belay_py.errors import SessionTimeout as SessionTimeout
+    from belay_py.errors import SettingsError as SettingsError
+    from belay_py.errors import ValueNotSupported as ValueNotSupported
+    from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
+    from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
+    from belay_py.options import CommunicationOptions as CommunicationOptions
+    from belay_py.options import DeviceSessionOptions as DeviceSessionOptions
+    from belay_py.session.execution import ExecutionResult as ExecutionResult
+    from belay_py.session.info import BoardInfo as BoardInfo
+    from belay_py.session.session import DeviceSession as DeviceSession
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "belay_py.errors": (
+        "BelayError",
+        "BoardWasReset",
+        "ConnectionFailed",
+        "DeviceBusy",
+        "DeviceNotFound",
+        "Disconnected",
+        "ExecutionError",
+        "IllegalTransition",
+        "Interrupted",
+        "InvalidCode",
+        "OutcomeUnknown",
+        "ProtocolViolation",
+        "SessionClosed",
+        "SessionTimeout",
+        "SettingsError",
+        "ValueNotSupported",
+        "VirtualBoardUnavailable",
+    ),
+    "belay_py.lifecycle": ("DeviceSessionState",),
+    "belay_py.options": ("CommunicationOptions", "DeviceSessionOptions"),
+    "belay_py.session.execution": ("ExecutionResult",),
+    "belay_py.session.info": ("BoardInfo",),
+    "belay_py.session.session": ("DeviceSession",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604  the names of the table above
+    "__version__",
+    *_HOME_OF,
+]
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

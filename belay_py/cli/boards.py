@@ -1,0 +1,35 @@
+"""A session for one command: the port that is meant, opened, and closed whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from belay_py.cli.signals import Stopped, breaking_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from belay_py.sync import DeviceSession
+
+
+@contextlib.contextmanager
+def session(port: str | None, baudrate: int, connect_timeout: float) -> Iterator[DeviceSession]:
+    """Open a session on ``port``, or on the only board there is. A signal stops the board and raises `Stopped`."""
+    from belay_py.lifecycle import DeviceSessionState  # noqa: PLC0415  as below
+    from belay_py.sync import DeviceSession  # noqa: PLC0415  asyncio and the state machine: 60 ms that --help saves
+
+    with breaking_off():
+        if not port:
+            from belay_py.devices import default_port  # noqa: PLC0415  as above
+
+            port = default_port()
+        with DeviceSession(port, baudrate=baudrate, connection_timeout=connect_timeout) as board:
+            try:
+                yield board
+            except Stopped as stop:
+                at_prompt = board.state in (DeviceSessionState.CONNECTED, DeviceSessionState.IDLE)
+                stop.consequence = (
+                    "the board is at its prompt" if at_prompt else "the board did not stop, it may need a reset"
+                )
+                raise

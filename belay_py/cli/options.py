@@ -1,0 +1,69 @@
+"""Options that several verbs have, and how their values are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated
+
+import typer
+
+from belay_py.devices.discovery import PORT_VARIABLE
+
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|)")
+_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str | float) -> float:
+    """Read a duration: ``90``, ``1.5``, ``500ms``, ``5m``, ``1h``, or ``inf`` for no limit."""
+    if isinstance(text, float):  # typer passes a default through here as well
+        return text
+    if text.strip().lower() in {"inf", "none"}:
+        return math.inf
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is no duration; write seconds or a unit, as in 90, 500ms, 5m, 1h, or inf.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Port = Annotated[
+    str | None,
+    typer.Option(
+        "--port",
+        "-p",
+        envvar=PORT_VARIABLE,
+        metavar="PORT",
+        help="A path (/dev/ttyACM0, COM3), usb:VID:PID[:SERIAL], socket://HOST:PORT, rfc2217://HOST:PORT or virtual:. "
+        "Without it, the only board that is plugged in.",
+        show_default=False,
+    ),
+]
+Baudrate = Annotated[int, typer.Option("--baudrate", "-b", metavar="RATE", help="The speed of a serial port.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        "-t",
+        parser=seconds,
+        metavar="SECONDS",
+        help="Stop the board after this long; also 500ms, 5m, 1h, inf.",
+        show_default=False,
+    ),
+]
+ConnectTimeout = Annotated[
+    float,
+    typer.Option(
+        "--connect-timeout",
+        parser=seconds,
+        metavar="SECONDS",
+        help="How long opening the port and reaching the board's prompt may take.",
+    ),
+]
+Exact = Annotated[
+    bool,
+    typer.Option(
+        "--exact",
+        help="Pass the output's bytes on as the board sends them, with \\r\\n at each line's end. For binary output.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,106 @@
+"""Ctrl-C and its relatives: for verbs that a signal breaks off, and for one that waits for it.
+
+SIGTERM (a service manager, ``timeout``) and SIGHUP (the terminal's window was closed) are treated like Ctrl-C, so that
+a board does not run on with nobody there to read what it writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_SAME_SIGNAL = 0.5
+"""Seconds within which a second signal is the first one's echo: coreutils' ``timeout`` sends to the process and to its
+group, and ``make`` and ``npm`` pass on what the terminal has sent already."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked for the end. Being a KeyboardInterrupt, it makes the blocking session stop its board."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal_number = number
+        self.consequence = ""
+        """What became of the board, for the message."""
+
+
+@contextlib.contextmanager
+def breaking_off() -> Iterator[None]:
+    """Raise `Stopped` at the first signal. At one that comes later, end the process as it is.
+
+    The first starts a recovery of the board, which is bounded by seconds; who presses Ctrl-C again does not want to
+    wait for it, and an exception in the middle of it would leave a worse mess than the process's end does.
+    """
+    stopped_at: float | None = None
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped_at
+        del frame
+        now = time.monotonic()
+        if stopped_at is None:
+            stopped_at = now
+            raise Stopped(number)
+        if now - stopped_at > _SAME_SIGNAL:
+            os._exit(128 + number)
+
+    with _handling(stop):
+        yield
+
+
+class StopRequest:
+    """Whether a signal has asked for the end, and a way to wait for that. Made by `stop_request`."""
+
+    def __init__(self, bell: socket.socket) -> None:
+        self._bell = bell
+        self.requested = False
+
+    def wait(self, *others: socket.socket, timeout: float) -> list[socket.socket]:
+        """Wait for a signal, for something to read on ``others``, or for the time; return which of them have it."""
+        ready, _, _ = select.select([self._bell, *others], [], [], timeout)
+        return [other for other in others if other in ready]
+
+
+@contextlib.contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Note signals instead of raising, so that what cleans up is never broken off."""
+    bell, rope = socket.socketpair()
+    with bell, rope:
+        rope.setblocking(False)
+        request = StopRequest(bell)
+
+        def note(number: int, frame: FrameType | None) -> None:
+            del number, frame
+            request.requested = True
+
+        # The interpreter itself writes to it, so that a signal between a look at `requested` and `select` wakes that.
+        before = signal.set_wakeup_fd(rope.fileno(), warn_on_full_buffer=False)
+        try:
+            with _handling(note):
+                yield request
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+@contextlib.contextmanager
+def _handling(handler: object) -> Iterator[None]:
+    # What was ignored stays so: that is how nohup, and shells for jobs in the background, keep signals away.
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    taken = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
+    try:
+        for number in taken:
+            signal.signal(number, handler)  # type: ignore[arg-type]  # both shapes of handler are above
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])

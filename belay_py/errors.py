@@ -1,0 +1,123 @@
+"""Every exception that belay_py raises.
+
+One root, :class:`BelayError`; each class stands for one thing that the caller can do about it, and each message says
+what that is. Foreign exceptions (``serial.SerialException``, ``OSError``, ``wasmtime`` errors) are turned into these
+where the foreign library is called, and kept as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Outcome = Literal["not_started", "unknown"]
+"""Whether code that was asked for may have run: certainly not, or nobody can tell."""
+
+
+class BelayError(Exception):
+    """The root of every belay_py exception."""
+
+
+class DeviceNotFound(BelayError):
+    """No such port, or no board that fits. Plug it in, or name another port."""
+
+
+class DeviceBusy(BelayError):
+    """Somebody else owns the board. Wait, or end the holder; ``holder`` says who it is where that is known."""
+
+    def __init__(self, message: str, *, holder: str | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class ConnectionFailed(BelayError):
+    """The port could not be opened, or nothing behind it answered as MicroPython does."""
+
+
+class VirtualBoardUnavailable(ConnectionFailed):
+    """The virtual board cannot run here: a missing extra or artifact. The message says what to run."""
+
+
+class IllegalTransition(BelayError):
+    """The session's state does not allow what was asked. A bug in the caller."""
+
+
+class SessionClosed(BelayError):
+    """The session is disposed, or not connected. Connect it, or make a new one."""
+
+
+class SessionTimeout(BelayError, TimeoutError):
+    """A deadline passed. ``recovered`` tells whether the board was stopped and is at a verified prompt again."""
+
+    def __init__(self, message: str, *, recovered: bool = True) -> None:
+        super().__init__(message)
+        self.recovered = recovered
+
+
+class ExecutionError(BelayError):
+    """Code raised an exception on the device.
+
+    ``type`` and ``message`` are the device's, ``traceback`` its whole text, ``output`` and ``output_bytes`` what the
+    code had written before.
+    """
+
+    def __init__(
+        self,
+        type: str,  # noqa: A002  the device's word for it, and the attribute's name
+        message: str,
+        traceback: str,
+        output_bytes: bytes = b"",
+        output: str = "",
+    ) -> None:
+        super().__init__(f"{type}: {message}" if message else type)
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+        self.output_bytes = output_bytes
+        self.output = output
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.type, self.message, self.traceback, self.output_bytes, self.output)
+
+
+class Interrupted(BelayError):
+    """The code was stopped by an interrupt that this program sent."""
+
+
+class Disconnected(BelayError):
+    """The link to the board is gone, and the code did not start. Reconnect and try again."""
+
+    outcome: Outcome = "not_started"
+
+
+class OutcomeUnknown(BelayError):
+    """The link or the board was lost while code may have been running. Only the caller can decide what to do."""
+
+    outcome: Outcome = "unknown"
+
+
+class BoardWasReset(BelayError):
+    """The board's interpreter restarted during the operation: its variables are gone. ``output_bytes`` came before."""
+
+    def __init__(self, message: str, *, output_bytes: bytes = b"") -> None:
+        super().__init__(message)
+        self.output_bytes = output_bytes
+
+
+class ProtocolViolation(BelayError):
+    """The board's answer is not the raw REPL's. ``received`` holds the bytes that did not fit."""
+
+    def __init__(self, message: str, *, received: bytes = b"") -> None:
+        super().__init__(message)
+        self.received = received
+
+
+class ValueNotSupported(BelayError):
+    """A value on the board has no form that can be sent to the host. The message names its type."""
+
+
+class InvalidCode(BelayError, ValueError):
+    """Code that cannot be sent to a board as it is. The message names the place and the fix."""
+
+
+class SettingsError(BelayError, ValueError):
+    """An option has no such name or no such value. The message names it and what is right."""

@@ -1,0 +1,78 @@
+"""What can be set for one session. Plain dataclasses, so that importing a session loads no settings machinery."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from belay_py.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommunicationOptions:
+    """How bytes travel. ``dtr`` and ``rts`` None leave the lines to the driver (some boards reset on them)."""
+
+    exclusive: bool = True
+    """Refuse a port that another process has opened, and keep others out."""
+    dtr: bool | None = None
+    rts: bool | None = None
+    chunk: int = 256
+    """Bytes of code between two pauses, for boards without raw-paste. 32 suits the smallest ones."""
+    pace: float = 0.01
+    """Seconds of such a pause."""
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise SettingsError(f"communication.chunk is {self.chunk}; it must be at least 1 byte")
+        _require_seconds("communication.pace", self.pace, zero=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSessionOptions:
+    """One session's options. Durations are seconds.
+
+    ``port`` is a path (``/dev/ttyACM0``, ``COM3``) or a URL: ``virtual:``, ``usb:VID:PID:SERIAL``,
+    ``socket://host:port``, ``rfc2217://host:port``.
+    """
+
+    port: str
+    baudrate: int = 115200
+    connection_timeout: float = 30.0
+    """For opening the port, the handshake and the questions about the board, together."""
+    operation_timeout: float = 10.0
+    """For each operation that names no timeout of its own."""
+    recovery_timeout: float = 5.0
+    """For stopping the board and bringing it back into step after a deadline or a cancellation."""
+    communication: CommunicationOptions = field(default_factory=CommunicationOptions)
+
+    def __post_init__(self) -> None:
+        if not self.port:
+            raise SettingsError('port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"')
+        if self.baudrate < 1:
+            raise SettingsError(f"baudrate is {self.baudrate}; it must be positive, 115200 on most boards")
+        for name in ("connection_timeout", "operation_timeout", "recovery_timeout"):
+            _require_seconds(name, getattr(self, name))
+
+    @classmethod
+    def build(cls, port: str | DeviceSessionOptions, overrides: dict[str, Any]) -> DeviceSessionOptions:
+        """Return options from a port or other options, with keyword arguments on top.
+
+        Raises `SettingsError` for a name that is no option, with the nearest right one.
+        """
+        known = [item.name for item in dataclasses.fields(cls)]
+        for name in overrides:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}"
+                raise SettingsError(f"there is no option {name!r}; {hint}")
+        if isinstance(port, DeviceSessionOptions):
+            return dataclasses.replace(port, **overrides)
+        return cls(port=port, **overrides)
+
+
+def _require_seconds(name: str, value: float, *, zero: bool = False) -> None:
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise SettingsError(f"{name} is {value}; it must be a number of seconds {'of at least' if zero else 'above'} 0")

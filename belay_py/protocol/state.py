@@ -1,0 +1,34 @@
+"""Where a raw-REPL conversation stands, and which steps are legal from there."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class ReplState(Enum):
+    """One conversation's state. Everything that `RawRepl` may do next follows from it."""
+
+    UNKNOWN = "unknown"
+    """Nobody knows what the board is doing: before the first handshake, and after any doubt."""
+    ENTERING = "entering"
+    """A handshake is under way; only its own nonce ends it."""
+    READY = "ready"
+    """At a verified raw prompt. Nothing is owed by either side."""
+    HEADER = "header"
+    """Code is on its way; the board has not yet said how it takes it."""
+    UPLOADING = "uploading"
+    """The board is reading code; it grants credits, or acknowledges, or aborts."""
+    OUTPUT = "output"
+    """The code runs, or has just ended; what it writes is coming."""
+    TRACEBACK = "traceback"
+    """The output is over; the traceback, mostly empty, is coming."""
+    PROMPT = "prompt"
+    """Both sections are over; a ``>`` ends the response, anything else is a reboot."""
+    REBOOTING = "rebooting"
+    """The interpreter restarts; its banner ends the boot output."""
+
+
+RESPONDING = frozenset(
+    {ReplState.HEADER, ReplState.UPLOADING, ReplState.OUTPUT, ReplState.TRACEBACK, ReplState.PROMPT},
+)
+"""The states between the first byte of an execution and its prompt."""

@@ -1,0 +1,1 @@
+"""One session: the shell around a board and its parts."""

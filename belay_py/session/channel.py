@@ -1,0 +1,251 @@
+"""A raw-REPL conversation over a transport: one exchange at a time, one timer for all deadlines.
+
+Everything here speaks of exchanges and clock readings; what they mean to a caller is the session's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+from belay_py.errors import ProtocolViolation
+from belay_py.protocol import BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from belay_py.transports.base import Transport
+
+
+# A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
+# repeated; the intervals are those of 1,080 recovered runs.
+FIRST_INTERRUPT_INTERVAL = 0.02
+LONGEST_INTERRUPT_INTERVAL = 0.5
+# A board at 115200 baud answers a handshake in 20 ms; one that boots or computes takes seconds.
+FIRST_HANDSHAKE_INTERVAL = 0.2
+LONGEST_HANDSHAKE_INTERVAL = 2.0
+
+
+class Expired(Exception):
+    """The exchange's deadline has passed."""
+
+
+class LinkLost(Exception):
+    """The transport ended; its reason is the cause, if it had one."""
+
+
+class Channel(asyncio.Protocol):
+    """One connection's conversation. ``on_lost(error)`` is called once, when the transport has ended."""
+
+    def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Exception | None], None]) -> None:
+        self.repl = RawRepl(chunk=chunk)
+        self._loop = asyncio.get_running_loop()
+        self._pace = pace
+        self._on_lost = on_lost
+        self._transport: Transport | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._end_reason: Exception | None = None
+        self._sink: Callable[[bytes], None] | None = None
+        self._waiter: asyncio.Future[Event] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._pacer: asyncio.TimerHandle | None = None
+
+    # -- the transport's side -----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # asyncio names its own base
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        repl = self.repl
+        try:
+            repl.receive_data(data)
+        except ProtocolViolation as violation:
+            self._fail(violation)
+        while (event := repl.next_event()) is not None:
+            if isinstance(event, Output):
+                if self._sink is not None:
+                    self._sink(event.data)
+            elif self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(event)
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_reason = exc
+        self._closed.set_result(None)
+        self._cancel_timers()
+        self._fail(self._link_lost())
+        self._on_lost(exc)
+
+    # -- the session's side -------------------------------------------------------------------------------------
+
+    @property
+    def _ended(self) -> bool:
+        return self._closed.done()
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the board is at a verified prompt, so that code may be sent."""
+        return self.repl.state is ReplState.READY and not self._ended
+
+    @property
+    def exchanging(self) -> bool:
+        """Whether somebody waits for the board."""
+        return self._waiter is not None and not self._waiter.done()
+
+    async def execute(
+        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
+    ) -> Finished | BoardReset:
+        """Run code and return how it ended; with ``sink`` its output goes there as it comes.
+
+        Raises `Expired`, `LinkLost` or `ProtocolViolation`; the board is out of step then.
+        """
+        self._sink = sink
+        self.repl.submit(code, stream=sink is not None)
+        event = await self._exchange(deadline)
+        assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
+        return event
+
+    async def enter(self, deadline: float) -> Ready:
+        """Bring the board to a verified raw prompt, whatever it is doing. Raises `Expired` or `LinkLost`."""
+        interval = FIRST_HANDSHAKE_INTERVAL
+        while True:
+            self.repl.enter(secrets.token_hex(6))
+            try:
+                event = await self._exchange(min(deadline, self._loop.time() + interval))
+            except Expired:
+                if self._loop.time() >= deadline:
+                    raise
+                interval = min(interval * 2, LONGEST_HANDSHAKE_INTERVAL)
+                continue
+            assert isinstance(event, Ready)  # ENTERING ends in no other
+            return event
+
+    async def soft_reset(self, deadline: float) -> BoardReset:
+        """Restart the interpreter. Raises `Expired` or `LinkLost`."""
+        self.repl.soft_reset()
+        event = await self._exchange(deadline)
+        assert isinstance(event, BoardReset)  # REBOOTING ends in no other
+        return event
+
+    async def recover(self, deadline: float) -> None:
+        """Stop whatever runs and return to a verified prompt. Raises `Expired` or `LinkLost` when that fails.
+
+        First the running code is interrupted until its response ends, which is certain and disturbs nothing. Code that
+        catches the interrupt does not end; half the time is kept for a handshake, which interrupts it again.
+        """
+        self._sink = None
+        self.resume_reading()
+        now = self._loop.time()
+        halfway = now + (deadline - now) / 2
+        interval = FIRST_INTERRUPT_INTERVAL
+        while self.repl.interrupt() and self._loop.time() < halfway:
+            try:
+                event = await self._exchange(min(halfway, self._loop.time() + interval))
+            except Expired:
+                interval = min(interval * 2, LONGEST_INTERRUPT_INTERVAL)
+                continue
+            except ProtocolViolation:
+                break
+            if isinstance(event, Finished):
+                return
+            break
+        await self.enter(deadline)
+
+    def interrupt(self) -> bool:
+        """Send one Ctrl-C; return whether a response is under way that it may end."""
+        owed = self.repl.interrupt()
+        self._flush()
+        return owed
+
+    async def exchange_over(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for somebody else's exchange to end; return whether it has."""
+        if self._waiter is not None:
+            await asyncio.wait([self._waiter], timeout=timeout)
+        return not self.exchanging
+
+    def pause_reading(self) -> None:
+        """Take no more from the board until `resume_reading`."""
+        if self._transport is not None and not self._ended:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the board again."""
+        if self._transport is not None and not self._ended:
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises."""
+        if self._transport is None or self._ended:
+            return
+        if self.in_step:
+            self.repl.leave()
+        else:
+            self.repl.interrupt()
+        self._flush()
+        self._cancel_timers()
+        self._transport.abort()
+
+    async def closed(self) -> None:
+        """Wait until the transport has ended; at once when there never was one."""
+        if self._transport is not None:
+            await asyncio.shield(self._closed)
+
+    # -- internals ----------------------------------------------------------------------------------------------
+
+    async def _exchange(self, deadline: float) -> Event:
+        """Send what is queued and wait for the event that ends the exchange."""
+        if self._ended:
+            raise self._link_lost()
+        loop = self._loop
+        waiter: asyncio.Future[Event] = loop.create_future()
+        self._waiter = waiter
+        self._deadline = deadline
+        timer = self._timer
+        if timer is None or timer.when() > deadline:
+            if timer is not None:
+                timer.cancel()
+            self._timer = loop.call_at(deadline, self._on_timer)
+        self._flush()
+        try:
+            return await waiter
+        finally:
+            self._waiter = None
+
+    def _on_timer(self) -> None:
+        # One timer serves every exchange: it is armed for the earliest deadline and moves on when that was met.
+        self._timer = None
+        if not self.exchanging:
+            return
+        if self._loop.time() >= self._deadline:
+            self._fail(Expired())
+        else:
+            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+
+    def _flush(self) -> None:
+        data = self.repl.data_to_send()
+        if data and self._transport is not None and not self._ended:
+            self._transport.write(data)
+        if self._pacer is None and self.repl.waits_for_time:
+            self._pacer = self._loop.call_later(self._pace, self._on_pacer)
+
+    def _on_pacer(self) -> None:
+        self._pacer = None
+        self.repl.release_chunk()
+        self._flush()
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
+
+    def _link_lost(self) -> LinkLost:
+        error = LinkLost()
+        error.__cause__ = self._end_reason
+        return error
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._pacer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._pacer = None

@@ -1,0 +1,64 @@
+"""Connecting: from a port's name to a board at a verified prompt that has said what it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from belay_py.errors import ConnectionFailed, ProtocolViolation
+from belay_py.protocol import BoardReset
+from belay_py.session import info
+from belay_py.session.channel import Channel, Expired, LinkLost
+from belay_py.transports import open_transport
+from belay_py.transports.base import LinkOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from belay_py.options import DeviceSessionOptions
+
+
+async def open_connection(
+    options: DeviceSessionOptions, deadline: float, on_lost: Callable[[Exception | None], None]
+) -> tuple[Channel, info.BoardInfo]:
+    """Open the port, enter the raw REPL without a reset, and ask the board what it is.
+
+    ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later. Raises
+    `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
+    """
+    how = options.communication
+    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
+    channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
+    try:
+        async with asyncio.timeout_at(deadline):
+            await open_transport(options.port, channel, link)
+        features = (await channel.enter(deadline)).features
+        reply = await channel.execute(info.CODE, deadline)
+        if isinstance(reply, BoardReset) or reply.traceback:
+            raise ConnectionFailed(f"{options.port}: the board could not say what it is; is it MicroPython?")
+        return channel, info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
+    except BaseException as error:
+        channel.close()
+        await channel.closed()
+        if isinstance(error, TimeoutError | Expired):
+            raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from error
+        if isinstance(error, LinkLost):
+            raise ConnectionFailed(
+                f"{options.port}: the link ended during the handshake; is the board powered, the cable whole?"
+            ) from error
+        if isinstance(error, ProtocolViolation):
+            raise ConnectionFailed(f"{options.port}: {error}") from error
+        raise
+
+
+def _silence(options: DeviceSessionOptions, heard: bytes) -> str:
+    limit = f"within {options.connection_timeout:g} s"
+    if heard:
+        return (
+            f"{options.port}: no MicroPython prompt {limit}; the board sent {heard[-60:]!r}. "
+            "Its program may catch Ctrl-C: reset the board"
+        )
+    return (
+        f"{options.port}: no answer {limit}. Is it a MicroPython board, is {options.baudrate} its baudrate? "
+        "A board that hangs needs a reset"
+    )

@@ -1,0 +1,266 @@
+"""`DeviceSession`: one board, one owner, one operation at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+from belay_py.errors import SessionClosed
+from belay_py.lifecycle import DeviceSessionState, Lifecycle
+from belay_py.options import DeviceSessionOptions
+from belay_py.session.connection import open_connection
+from belay_py.session.execution import ExecutionResult, encode_code
+from belay_py.session.operations import Operations
+from belay_py.session.streaming import OutputQueue, decoded
+from belay_py.session.values import Evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
+
+    from belay_py.session.channel import Channel
+    from belay_py.session.info import BoardInfo
+    from belay_py.session.streaming import TextMode
+
+_State = DeviceSessionState
+
+
+class DeviceSession:
+    """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
+
+    Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
+    only then used again. Calls from several tasks queue in order. Not for use from several threads or event loops:
+    `belay_py.sync` is.
+    """
+
+    def __init__(self, port: str | DeviceSessionOptions, *, device_id: str | None = None, **options: Any) -> None:
+        """Describe a session; nothing is opened before `connect` or ``async with``.
+
+        ``port`` is a port or whole options; further keyword arguments are options of `DeviceSessionOptions`. Raises
+        `SettingsError`.
+        """
+        self.options = DeviceSessionOptions.build(port, options)
+        self.session_id = secrets.token_hex(16)
+        self.device_id = device_id or self.options.port
+        self.created_at = datetime.now(UTC)
+        self.generation = 0
+        """Counts the connections of this session: 1 during the first."""
+        self._lifecycle = Lifecycle(self)
+        self._operations = Operations(self.options, self._lifecycle)
+        self._opening: asyncio.Task[tuple[Channel, BoardInfo]] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._closing = False
+        self._info: BoardInfo | None = None
+
+    def __repr__(self) -> str:
+        return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> DeviceSessionState:
+        """The session's state now."""
+        return self._lifecycle.state
+
+    @property
+    def boot_epoch(self) -> int:
+        """Counts the lives of the board's interpreter that this session knows of: 1 after the first connect."""
+        return self._operations.boot_epoch
+
+    @property
+    def last_used(self) -> datetime:
+        """When the latest operation began or ended, in UTC."""
+        return datetime.fromtimestamp(self._operations.last_used, UTC)
+
+    @property
+    def info(self) -> BoardInfo:
+        """What the board said about itself at the latest connect. Raises `SessionClosed` before the first one."""
+        if self._info is None:
+            raise SessionClosed("nothing is known of the board before the first connect; use `async with session:`")
+        return self._info
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        """Open the port, bring the board to a verified raw prompt, without a reset, and ask it what it is.
+
+        Does nothing when the session is connected already. A program that runs on the board is interrupted. Raises
+        `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds) or
+        `IllegalTransition` after `close`.
+        """
+        operations = self._operations
+        deadline = operations.deadline(self.options.connection_timeout)
+        if not operations.turn.take():
+            await operations.turn.wait(deadline)
+        try:
+            if operations.channel is not None and operations.channel.in_step:
+                return
+            self._lifecycle.fire("connect")
+            operations.channel, self._info = await self._open(deadline)
+            operations.trouble = ""
+            operations.last_used = time.time()
+            operations.boot_epoch += 1
+            self.generation += 1
+            self._lifecycle.fire("connected")
+        finally:
+            operations.turn.release()
+
+    async def disconnect(self) -> None:
+        """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
+        if self._ending is None:
+            if not self._lifecycle.allows("disconnect"):
+                return
+            self._lifecycle.fire("disconnect")
+            self._ending = asyncio.get_running_loop().create_task(self._end_connection())
+        # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
+        await asyncio.shield(self._ending)
+
+    async def close(self) -> None:
+        """Dispose of the session for good. Safe in any state and any number of times."""
+        self._closing = True
+        await self.disconnect()
+        self._move_if_allowed("dispose")
+
+    async def settled(self) -> None:
+        """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``."""
+        await self._operations.settled()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- operations ---------------------------------------------------------------------------------------------
+
+    async def execute(self, code: str | bytes, *, timeout: float | None = None) -> ExecutionResult:
+        """Run code on the board and return what it wrote.
+
+        ``timeout`` is seconds for everything, waiting for other operations included; None takes
+        ``operation_timeout``, and ``math.inf`` means that a person watches. Raises `ExecutionError` (the device's
+        exception), `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `InvalidCode`
+        or `SessionClosed`.
+        """
+        return await self._operations.run(encode_code(code), timeout)
+
+    async def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
+        """Evaluate one expression on the board and return its value.
+
+        Numbers, strings, bytes, None, booleans, and lists, tuples, dicts and sets of them. Raises what `execute`
+        raises, and `ValueNotSupported` for other values.
+        """
+        evaluation = Evaluation(expression)
+        result = await self.execute(evaluation.code, timeout=timeout)
+        return evaluation.value(result.output_bytes)
+
+    @overload
+    def stream(
+        self, code: str | bytes, *, timeout: float | None = None, mode: TextMode = "text"
+    ) -> AsyncGenerator[str]: ...
+
+    @overload
+    def stream(
+        self, code: str | bytes, *, timeout: float | None = None, mode: Literal["bytes"]
+    ) -> AsyncGenerator[bytes]: ...
+
+    def stream(
+        self, code: str | bytes, *, timeout: float | None = None, mode: TextMode | Literal["bytes"] = "text"
+    ) -> AsyncGenerator[str] | AsyncGenerator[bytes]:
+        """Run code and yield its output as it comes: text in pieces, text by lines, or bytes.
+
+        Raises what `execute` raises, after the last piece. A consumer that stops half-way (closes the generator, best
+        with ``contextlib.aclosing``, or leaves the loop) stops the board; one that is slow holds it back.
+        """
+        chunks = self._stream(encode_code(code), timeout)
+        return chunks if mode == "bytes" else decoded(chunks, mode)
+
+    async def interrupt(self, *, timeout: float | None = None) -> bool:
+        """Stop the code that another task runs; that task gets `Interrupted`. Return whether any was running.
+
+        Ctrl-C is repeated until the code ends. Raises `SessionTimeout` when it does not: it catches the interrupt.
+        """
+        return await self._operations.interrupt(timeout)
+
+    async def soft_reset(self, *, timeout: float | None = None) -> str:
+        """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs. Return what was printed.
+
+        Raises `SessionTimeout`, `OutcomeUnknown` or `SessionClosed`.
+        """
+        return await self._operations.soft_reset(timeout)
+
+    # -- internals ----------------------------------------------------------------------------------------------
+
+    async def _stream(self, source: bytes, timeout: float | None) -> AsyncGenerator[bytes]:
+        operations = self._operations
+        deadline = operations.deadline(timeout)
+        if not operations.turn.take():
+            await operations.turn.wait(deadline)
+        channel = operations.begin()
+        queue = OutputQueue(pause=channel.pause_reading, resume=channel.resume_reading)
+        run = asyncio.get_running_loop().create_task(operations.run_begun(channel, source, deadline, queue.put))
+        run.add_done_callback(lambda _: queue.end())
+        try:
+            while (data := await queue.get()) is not None:
+                yield data
+            await run
+        finally:
+            if not run.done():
+                run.cancel()
+                await asyncio.wait([run])
+                await operations.settled()
+
+    async def _open(self, deadline: float) -> tuple[Channel, BoardInfo]:
+        """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
+        self._opening = opening = asyncio.get_running_loop().create_task(
+            open_connection(self.options, deadline, self._on_lost)
+        )
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            if self.state is not _State.CONNECTING:
+                raise SessionClosed("the session was disconnected while it was connecting") from None
+            self._lifecycle.fire("lose")
+            raise
+        except Exception as error:
+            self._operations.trouble = str(error)
+            self._move_if_allowed("fail")
+            raise
+        finally:
+            self._opening = None
+
+    async def _end_connection(self) -> None:
+        operations = self._operations
+        operations.trouble = "this program disconnected it"
+        try:
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.wait([self._opening])
+            channel, operations.channel = operations.channel, None
+            if channel is not None:
+                channel.close()
+                await channel.closed()
+        finally:
+            self._ending = None
+            self._lifecycle.fire("disconnected")
+            if self._closing:
+                self._move_if_allowed("dispose")
+
+    def _on_lost(self, error: Exception | None) -> None:
+        if self.state in (_State.CONNECTED, _State.ACTIVE, _State.IDLE):
+            self._operations.trouble = str(error) if error else "the link was closed"
+            self._operations.channel = None
+            self._lifecycle.fire("lose")
+
+    def _move_if_allowed(self, trigger: str) -> None:
+        if self._lifecycle.allows(trigger):
+            self._lifecycle.fire(trigger)

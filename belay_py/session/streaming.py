@@ -1,0 +1,83 @@
+"""Output that is read while the code runs: from the link to a consumer, no faster than the consumer takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Literal
+
+from belay_py.session.execution import TextDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+TextMode = Literal["text", "lines"]
+
+LIMIT = 64 * 1024
+"""Bytes that a slow consumer may leave unread before the board is held back."""
+
+
+class OutputQueue:
+    """Between a channel, which puts, and one consumer, which gets.
+
+    ``pause`` and ``resume`` stop and start the link's reading: the driver's buffer fills, then the board's, and the
+    program waits in its ``print``.
+    """
+
+    def __init__(self, *, pause: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._pause = pause
+        self._resume = resume
+        self._pieces: deque[bytes] = deque()
+        self._unread = 0
+        self._paused = False
+        self._ended = False
+        self._wake: asyncio.Future[None] | None = None
+
+    def put(self, data: bytes) -> None:
+        """Add output."""
+        self._pieces.append(data)
+        self._unread += len(data)
+        if self._unread > LIMIT and not self._paused:
+            self._paused = True
+            self._pause()
+        self._rouse()
+
+    def end(self) -> None:
+        """No more will come."""
+        self._ended = True
+        self._rouse()
+
+    async def get(self) -> bytes | None:
+        """Return the next output, or None after the last."""
+        while not self._pieces:
+            if self._ended:
+                return None
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        data = self._pieces.popleft()
+        self._unread -= len(data)
+        if self._paused and self._unread <= LIMIT // 2:
+            self._paused = False
+            self._resume()
+        return data
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+
+async def decoded(chunks: AsyncGenerator[bytes], mode: TextMode) -> AsyncGenerator[str]:
+    """Turn bytes into text, in pieces or by lines (without their ends); closes ``chunks`` when it is closed."""
+    decoder, rest = TextDecoder(), ""
+    async with aclosing(chunks):
+        async for data in chunks:
+            text = rest + decoder.decode(data)
+            if mode == "lines":
+                *lines, rest = text.split("\n")
+                for line in lines:
+                    yield line
+            elif text:
+                yield text
+        if rest := rest + decoder.decode(b"", final=True):
+            yield rest

@@ -1,0 +1,64 @@
+"""Whose turn it is on a session: a fair lock whose free case costs no coroutine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from belay_py.errors import SessionTimeout
+
+
+class Turn:
+    """First come, first served, by direct hand-off: nobody barges in between a release and the next waiter."""
+
+    __slots__ = ("_held", "_waiters")
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody has the turn."""
+        return self._held
+
+    def take(self) -> bool:
+        """Take the turn if it is free; return whether it was."""
+        if self._held:
+            return False
+        self._held = True
+        return True
+
+    async def wait(self, deadline: float) -> None:
+        """Queue for the turn until ``deadline``, a reading of the loop's clock.
+
+        Raises `SessionTimeout` when it does not come in time; nothing was started then.
+        """
+        if self.take():
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await waiter
+        except BaseException as error:
+            if waiter.done() and not waiter.cancelled():
+                self.release()  # it was handed over in the same moment: pass it on
+            else:
+                waiter.cancel()
+                self._waiters.remove(waiter)
+            if isinstance(error, TimeoutError):
+                raise SessionTimeout(
+                    "the session was busy with another operation until the deadline; nothing was sent. "
+                    "Allow more time, or use a session per board"
+                ) from None
+            raise
+
+    def release(self) -> None:
+        """Give the turn to the longest waiting, or free it."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        self._held = False

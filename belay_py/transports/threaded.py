@@ -1,0 +1,302 @@
+"""A transport from any blocking pyserial object: one thread reads, one writes.
+
+It stands in where pyserial-asyncio cannot work: on Windows, and for RFC 2217, which has no descriptor to wait for.
+The loop's side never touches the port; the two meet in buffers under one lock that is held for moments only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
+
+import serial
+
+from belay_py.errors import BelayError, ConnectionFailed, Disconnected
+from belay_py.transports.offload import offload, start_thread
+from belay_py.transports.port_errors import check_options, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from belay_py.transports.base import LinkOptions, Receiver, Transport
+
+_HIGH_WATER = 64 * 1024
+_LOW_WATER = _HIGH_WATER // 4
+_CHUNK = 4096
+_JOIN_S = 2.0
+# How long a read may block where it cannot be cancelled; loss is noticed by then at the latest.
+_READ_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+_Lines = tuple[bool | None, bool | None]
+
+
+class BlockingPort(Protocol):
+    """What is asked of a pyserial object. ``cancel_read`` and ``cancel_write`` are used where there are any."""
+
+    timeout: float | None
+    dtr: bool
+    rts: bool
+
+    @property
+    def in_waiting(self) -> int: ...
+    def read(self, size: int = 1, /) -> bytes: ...
+    def write(self, data: bytes, /) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class ThreadedTransport:
+    """A `Transport` over an open pyserial object, which it owns from now on. Make it with `start`."""
+
+    def __init__(self, port: str, receiver: Receiver, device: BlockingPort) -> None:
+        self._port = port
+        self._receiver = receiver
+        self._device = device
+        self._loop = asyncio.get_running_loop()
+        self._turn = threading.Condition()
+        # All below is shared with the threads and touched under _turn only.
+        self._inbox = bytearray()
+        self._delivery_due = False
+        self._reading = True
+        self._outbox: deque[bytes | _Lines] = deque()
+        self._buffered = 0
+        self._writing_paused = False
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+
+    @classmethod
+    async def start(cls, port: str, receiver: Receiver, device: BlockingPort) -> Transport:
+        """The transport of an open port. ``connection_made`` has been called on return."""
+        device.timeout = _READ_S
+        self = cls(port, receiver, device)
+        receiver.connection_made(self)
+        try:
+            for run in (self._read, self._write):
+                self._threads.append(start_thread(run, name=f"belay {run.__name__.strip('_')}ing {port}"))
+        except ConnectionFailed:
+            self.abort()
+            raise
+        return self
+
+    # ---- what the receiver calls, on the loop -----------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the writer thread. After the end it does nothing."""
+        with self._turn:
+            if self._closing or not data:
+                return
+            # In pieces, so that closing has to wait for one piece only.
+            self._outbox.extend(data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK))
+            self._buffered += len(data)
+            pause = self._buffered > _HIGH_WATER and not self._writing_paused
+            self._writing_paused = self._writing_paused or pause
+            self._turn.notify_all()
+        if pause:
+            self._receiver.pause_writing()
+
+    def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
+        """Set DTR and RTS, in order with what was written before; over a network this takes a round trip each.
+
+        Raises `Disconnected` when the port is closed.
+        """
+        with self._turn:
+            if self._closing:
+                raise Disconnected(f"{self._port} is closed: connect again, then set its lines")
+            self._outbox.append((dtr, rts))
+            self._turn.notify_all()
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until `resume_reading`. Once 64 KiB wait, the port is not read either."""
+        with self._turn:
+            self._reading = False
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        with self._turn:
+            self._reading = True
+            due = self._plan_delivery()
+        if due:
+            self._loop.call_soon(self._deliver)
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes the port has not taken yet."""
+        return self._buffered
+
+    def is_closing(self) -> bool:
+        """Whether the transport is closed or about to be."""
+        return self._closing
+
+    def abort(self) -> None:
+        """End now, bounded by the time that the port needs to let go; buffered bytes are dropped."""
+        self._end(None)
+
+    # ---- the threads ------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        device = self._device
+        while True:
+            with self._turn:
+                self._turn.wait_for(lambda: self._closing or len(self._inbox) < _HIGH_WATER)
+                if self._closing:
+                    return
+            try:
+                data = device.read(1)
+                waiting = min(device.in_waiting, _CHUNK) if data else 0
+                if waiting:
+                    data += device.read(waiting)
+            except Exception as exc:  # noqa: BLE001  pyserial lets TypeError and termios.error out of a closed port
+                self._post(self._lose, exc)
+                return
+            with self._turn:
+                self._inbox += data
+                due = self._plan_delivery()
+            if due:
+                self._post(self._deliver)
+
+    def _write(self) -> None:
+        while True:
+            with self._turn:
+                self._turn.wait_for(lambda: self._closing or self._outbox)
+                if self._closing:
+                    return
+                item = self._outbox.popleft()
+            try:
+                if isinstance(item, tuple):
+                    self._apply_lines(*item)
+                else:
+                    self._device.write(item)
+            except Exception as exc:  # noqa: BLE001  as in _read
+                self._post(self._lose, exc)
+                return
+            if isinstance(item, bytes):
+                with self._turn:
+                    self._buffered -= len(item)
+                    drained = self._writing_paused and self._buffered <= _LOW_WATER
+                if drained:
+                    self._post(self._resume_writing)
+
+    def _apply_lines(self, dtr: bool | None, rts: bool | None) -> None:
+        try:
+            if dtr is not None:
+                self._device.dtr = dtr
+            if rts is not None:
+                self._device.rts = rts
+        except ValueError as exc:  # how pyserial reports that an RFC 2217 server refuses
+            _log.warning("%s did not set its lines: %s", self._port, exc)
+
+    def _post(self, call: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # ---- on the loop, for the threads -------------------------------------------------------------------------
+
+    def _plan_delivery(self) -> bool:
+        """Whether `_deliver` has to be scheduled. Under the lock."""
+        if self._delivery_due or not self._reading or not self._inbox:
+            return False
+        self._delivery_due = True
+        return True
+
+    def _deliver(self) -> None:
+        with self._turn:
+            self._delivery_due = False
+            if self._closing or not self._reading:
+                return
+            data = bytes(self._inbox)
+            self._inbox.clear()
+            self._turn.notify_all()
+        self._receiver.data_received(data)
+
+    def _resume_writing(self) -> None:
+        with self._turn:
+            resume = self._writing_paused and self._buffered <= _LOW_WATER and not self._closing
+            self._writing_paused = self._writing_paused and not resume
+        if resume:
+            self._receiver.resume_writing()
+
+    # ---- the end ----------------------------------------------------------------------------------------------
+
+    def _lose(self, exc: Exception) -> None:
+        lost = Disconnected(f"{self._port} is gone ({' '.join(str(exc).split())}): plug it in again and reconnect")
+        lost.__cause__ = exc
+        self._end(lost)
+
+    def _end(self, exc: Exception | None) -> None:
+        """The one door out."""
+        with self._turn:
+            if self._closing:
+                return
+            self._closing = True
+            self._outbox.clear()
+            self._buffered = 0
+            self._inbox.clear()
+            self._turn.notify_all()
+        try:
+            start_thread(partial(self._close, exc), name=f"belay closing {self._port}")
+        except ConnectionFailed:
+            self._close(exc)
+
+    def _close(self, exc: Exception | None) -> None:
+        """Stop both threads, close the port, tell the receiver; bounded even when a driver hangs."""
+        device = self._device
+        if hasattr(device, "cancel_read"):
+            # Closing a descriptor under a thread that waits on it would free its number for somebody else's file.
+            for cancel in ("cancel_read", "cancel_write", "reset_output_buffer"):
+                _quietly(getattr(device, cancel))
+            self._join()
+            _quietly(device.close)
+        else:
+            _quietly(device.close)  # shuts the socket down, which wakes both
+            self._join()
+        self._post(self._receiver.connection_lost, exc)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(_JOIN_S)
+            if thread.is_alive():
+                _log.warning("%s: the driver holds %s; its port may stay busy", self._port, thread.name)
+
+
+def _quietly(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except Exception as exc:  # noqa: BLE001  what a port that has gone says at its closing helps nobody
+        _log.debug("while closing a port: %r", exc)
+
+
+def open_blocking(port: str, options: LinkOptions) -> BlockingPort:
+    """Open any port that pyserial knows, in its blocking way.
+
+    Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`.
+    """
+    check_options(port, options)
+    device: serial.SerialBase | None = None
+    try:
+        device = serial.serial_for_url(port, do_not_open=True, exclusive=True if options.exclusive else None)
+        device.baudrate = options.baudrate
+        if options.dtr is not None:
+            device.dtr = options.dtr
+        if options.rts is not None:
+            device.rts = options.rts
+        device.open()
+    except BelayError:
+        raise
+    except Exception as exc:
+        if device is not None:
+            _quietly(device.close)
+        raise explain(port, exc) from exc
+    return cast("BlockingPort", device)
+
+
+async def open_threaded(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
+    """Open a serial port behind two threads. Raises what `open_blocking` raises."""
+    device = await offload(
+        partial(open_blocking, port, options), lambda device: device.close(), name=f"belay opening {port}"
+    )
+    return await ThreadedTransport.start(port, receiver, device)

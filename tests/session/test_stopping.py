@@ -1,0 +1,212 @@
+"""Deadlines, cancellation, interrupts and resets: the board is stopped, in step again, and nothing is claimed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from belay_py import (
+    BoardWasReset,
+    ConnectionFailed,
+    DeviceSession,
+    DeviceSessionState,
+    ExecutionError,
+    Interrupted,
+    SessionClosed,
+    SessionTimeout,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import Board
+
+ENDLESS = [
+    pytest.param("while True: pass", id="tight loop"),
+    pytest.param("import time\ntime.sleep(1000)", id="sleep"),
+    pytest.param("import sys\nsys.stdin.read(1)", id="blocked read"),
+    pytest.param("input()", id="input"),
+    pytest.param("while True: print('x' * 50)", id="chatty loop"),
+    pytest.param(
+        "try:\n    while True: pass\nexcept KeyboardInterrupt:\n    print('caught')\nwhile True: pass",
+        id="catches one interrupt",
+    ),
+]
+
+
+@pytest.mark.parametrize("code", ENDLESS)
+async def test_at_its_deadline_the_board_is_stopped_and_the_next_execution_is_right(port: str, code: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SessionTimeout) as caught:
+            await session.execute(code, timeout=0.1)
+        assert caught.value.recovered
+        assert isinstance(caught.value, TimeoutError)
+        assert session.state is DeviceSessionState.IDLE
+        for number in range(20):
+            assert (await session.execute(f"print({number})")).output == f"{number}\n"
+
+
+@pytest.mark.parametrize("code", ENDLESS)
+async def test_a_cancelled_execution_is_stopped_before_the_next_one(port: str, code: str) -> None:
+    async with DeviceSession(port) as session:
+        task = asyncio.create_task(session.execute(code))
+        while session.state is not DeviceSessionState.ACTIVE:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for number in range(20):
+            assert (await session.execute(f"print({number})")).output == f"{number}\n"
+        assert session.boot_epoch == 1
+
+
+async def test_cancelled_at_every_turn_of_the_loop_nothing_gets_out_of_step(port: str) -> None:
+    async with DeviceSession(port) as session:
+        for ticks in range(40):
+            task = asyncio.create_task(session.execute("print('a' * 300)\n" + "#" * 600))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert (await session.execute(f"print({ticks})")).output == f"{ticks}\n"
+
+
+STUBBORN = """
+from machine import Pin
+done = Pin(1, Pin.IN)
+def inner():
+    while not done():
+        try:
+            while not done(): pass
+        except KeyboardInterrupt: pass
+def outer():
+    while not done():
+        try: inner()
+        except KeyboardInterrupt: pass
+outer()
+"""
+
+
+async def test_code_that_swallows_every_interrupt_leaves_the_session_in_error(board: Board) -> None:
+    async with DeviceSession(board.port, recovery_timeout=0.3) as session:
+        with pytest.raises(SessionTimeout, match="catches Ctrl-C") as caught:
+            await session.execute(STUBBORN, timeout=0.1)
+        assert not caught.value.recovered
+        assert session.state is DeviceSessionState.ERROR
+        with pytest.raises(SessionClosed, match="catches Ctrl-C"):
+            await session.execute("pass")
+        with pytest.raises(ConnectionFailed, match="no MicroPython prompt|no answer"):
+            await DeviceSession(board.port, connection_timeout=0.3).connect()
+        board.process.set_pin(1, 1)
+        await session.connect()
+        board.process.set_pin(1, 0)
+        assert session.state is DeviceSessionState.CONNECTED
+        assert session.generation == 2
+        assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_interrupt_stops_what_another_task_runs(port: str) -> None:
+    async with DeviceSession(port) as session:
+        running = asyncio.create_task(session.execute("print('on')\nwhile True: pass"))
+        while session.state is not DeviceSessionState.ACTIVE:
+            await asyncio.sleep(0)
+        assert await session.interrupt()
+        with pytest.raises(Interrupted):
+            await running
+        assert (await session.execute("print('next')")).output == "next\n"
+        assert not await session.interrupt(), "nothing was running"
+
+
+async def test_a_keyboard_interrupt_that_the_program_raises_itself_is_its_exception(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(ExecutionError) as caught:
+            await session.execute("raise KeyboardInterrupt")
+        assert caught.value.type == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize(
+    "code", ["raise SystemExit", "import sys\nsys.exit(3)", "import machine\nmachine.soft_reset()"]
+)
+async def test_a_restart_from_inside_code_is_told(port: str, code: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("gone = 1")
+        with pytest.raises(BoardWasReset) as caught:
+            await session.execute("print('before')\n" + code)
+        assert caught.value.output_bytes == b"before\r\n"
+        assert session.boot_epoch == 2
+        assert session.state is DeviceSessionState.IDLE
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute("gone")
+
+
+async def test_soft_reset(port: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("gone = 1\nwith open('boot.py', 'w') as f: f.write('print(\"booting\")')")
+        assert "booting" in await session.soft_reset()
+        assert session.boot_epoch == 2
+        assert await session.evaluate("'gone' in globals()") is False
+        await session.execute("import os\nos.remove('boot.py')")
+
+
+async def test_streamed_output_comes_while_the_code_runs(port: str) -> None:
+    async with DeviceSession(port) as session:
+        # The code ends only after the host has seen its first line and said so.
+        code = "print('first')\nimport sys\nsys.stdin.read(1)\nprint('second')"
+        pieces: list[str] = []
+        async with aclosing(session.stream(code)) as stream:
+            async for piece in stream:
+                if not pieces:
+                    session._operations.channel._transport.write(b"x")  # type: ignore[union-attr]  # it is connected
+                pieces.append(piece)
+        assert "".join(pieces) == "first\nsecond\n"
+
+
+async def test_streaming_joins_split_characters_and_lines(port: str) -> None:
+    async with DeviceSession(port) as session:
+        code = (
+            "import sys, time\nfor b in 'é€\\r\\nü\\n\\nlast'.encode():\n"
+            " sys.stdout.buffer.write(bytes([b]))\n time.sleep_ms(2)"
+        )
+        assert "".join([piece async for piece in session.stream(code)]) == "é€\nü\n\nlast"
+        assert [line async for line in session.stream(code, mode="lines")] == ["é€", "ü", "", "last"]
+        assert b"".join([p async for p in session.stream(code, mode="bytes")]) == "é€\r\nü\n\nlast".encode()
+
+
+async def test_a_stream_ends_in_the_devices_exception(port: str) -> None:
+    async with DeviceSession(port) as session:
+        stream = session.stream("print('before')\n1/0", mode="lines")
+        assert await anext(stream) == "before"
+        with pytest.raises(ExecutionError, match="ZeroDivisionError"):
+            await anext(stream)
+
+
+async def test_leaving_a_stream_half_way_stops_the_board(port: str) -> None:
+    async with DeviceSession(port) as session:
+        async with aclosing(session.stream("while True: print('again')")) as stream:
+            async for _ in stream:
+                break
+        assert session.state is DeviceSessionState.IDLE
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_a_slow_consumer_holds_the_board_back(port: str) -> None:
+    async with DeviceSession(port, operation_timeout=60) as session:
+        total = 0
+        code = "n = 0\nfor n in range(20000): print('x' * 98)"
+        async with aclosing(session.stream(code, mode="bytes")) as stream:
+            async for piece in stream:
+                total += len(piece)
+                if total == len(piece):
+                    queue = stream.ag_frame.f_locals["queue"]  # type: ignore[attr-defined]  # it is a generator
+                    while not queue._paused:
+                        await asyncio.sleep(0)
+                    assert queue._unread < 1_000_000, "reading was paused long before the end"
+        assert total == 20000 * 100
+
+
+async def test_a_stream_under_a_deadline(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SessionTimeout):
+            [_ async for _ in session.stream("while True: print('x')", timeout=0.2)]
+        assert (await session.execute("print('next')")).output == "next\n"
