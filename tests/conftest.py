@@ -30,7 +30,8 @@ class PtyBoard:
         master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.port = os.ttyname(self._slave)
-        self.process.attach(master)
+        self.process.attach(master)  # the board takes a duplicate
+        os.close(master)
 
     def close(self) -> None:
         """End the board and its pty."""

@@ -26,7 +26,7 @@ _BOM = b"\xef\xbb\xbf"  # some editors on Windows begin files with it, and Micro
 
 @with_exit_status
 def exec_(
-    code: Annotated[str, typer.Argument(help="Statements; - reads them from standard input.")],
+    code: Annotated[str, typer.Argument(metavar="CODE", help="Statements; - reads them from standard input.")],
     *,
     port: Port = None,
     timeout: Timeout = None,
@@ -52,7 +52,7 @@ def exec_(
 
 @with_exit_status
 def run(
-    file: Annotated[str, typer.Argument(help="A file of this computer; - reads standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of this computer; - reads standard input.")],
     *,
     port: Port = None,
     timeout: Timeout = None,
@@ -83,7 +83,7 @@ def run(
 
 @with_exit_status
 def eval_(
-    expr: Annotated[str, typer.Argument(help="One expression.")],
+    expr: Annotated[str, typer.Argument(metavar="EXPR", help="One expression.")],
     *,
     port: Port = None,
     timeout: Timeout = None,

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 _SAME_SIGNAL = 0.5
 """Seconds within which a second signal is the first one's echo: coreutils' ``timeout`` sends to the process and to its
 group, and ``make`` and ``npm`` pass on what the terminal has sent already."""
+_LONGEST_STOP = 10.0
+"""Seconds from the first signal to the process's end, whatever happens: a session's recovery takes up to 5."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -43,6 +46,8 @@ def breaking_off() -> Iterator[None]:
     wait for it, and an exception in the middle of it would leave a worse mess than the process's end does.
     """
     stopped_at: float | None = None
+    last_resort = threading.Timer(_LONGEST_STOP, os._exit)
+    last_resort.daemon = True
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopped_at
@@ -50,12 +55,17 @@ def breaking_off() -> Iterator[None]:
         now = time.monotonic()
         if stopped_at is None:
             stopped_at = now
+            last_resort.args = (128 + number,)
+            last_resort.start()
             raise Stopped(number)
         if now - stopped_at > _SAME_SIGNAL:
             os._exit(128 + number)
 
     with _handling(stop):
-        yield
+        try:
+            yield
+        finally:
+            last_resort.cancel()
 
 
 class StopRequest:

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from belay_py.errors import ConnectionFailed
 
@@ -51,8 +52,30 @@ class _Handover(Generic[T]):
             self._discard(result)
 
 
+class _Order:
+    """A lock that can be weakly referenced, so that names nobody uses are forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_orders: WeakValueDictionary[str, _Order] = WeakValueDictionary()
+_orders_lock = threading.Lock()
+
+
+def _serial_order(name: str) -> _Order:
+    with _orders_lock:
+        return _orders.setdefault(name, _Order())
+
+
 async def offload(work: Callable[[], T], discard: Callable[[T], object], *, name: str) -> T:
-    """Run ``work`` in a daemon thread and return its result, or raise its exception.
+    """Run ``work`` in a daemon thread and return its result, or raise its exception. One at a time for each ``name``.
 
     Cancelled, it returns at once and ``discard`` gets the result whenever it comes: in the worker's thread, or here
     when it is there already. ``discard`` must not raise and must not block for long.
@@ -74,8 +97,11 @@ async def offload(work: Callable[[], T], discard: Callable[[T], object], *, name
     def run() -> None:
         failure: BaseException | None = None
         try:
-            if not handover.offer(work()):
-                return
+            # A work that was abandoned still holds the port until it is discarded: who asks next waits for that,
+            # rather than being told that the port is busy.
+            with _serial_order(name):
+                if not handover.offer(work()):
+                    return
         except BaseException as exc:  # noqa: BLE001  it is raised in the waiting task
             failure = exc
         # The loop may have been closed meanwhile: then nobody waits, and the waiter's cancellation discarded it.

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,26 +33,33 @@ class Commands:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def run(
-        self, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None, **how: Any
+        self, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        return self.tool("belay_py.cli", *arguments, stdin=stdin, env=env, **how)
+        return self.tool("belay_py.cli", *arguments, stdin=stdin, env=env)
 
     def tool(
-        self, module: str, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None, **how: Any
+        self, module: str, *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        return self._run(["-m", module, *map(str, arguments)], stdin, env)
+
+    def script(self, code: str, *arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+        return self._run(["-c", code, *map(str, arguments)])
+
+    def _run(
+        self, arguments: list[str], stdin: bytes = b"", env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
-            [sys.executable, "-m", module, *map(str, arguments)],
+            [sys.executable, *arguments],
             input=stdin,
             capture_output=True,
             timeout=PATIENCE,
             check=False,
             env={**self.environ, **(env or {})},
-            **how,
         )
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "belay_py.cli", *map(str, arguments)],
+            [sys.executable, "-X", "faulthandler", "-m", "belay_py.cli", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

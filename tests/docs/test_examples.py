@@ -1,0 +1,70 @@
+"""The example programs run as they are, on the virtual board."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .blocks import ROOT, TIMEOUT, difference, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLES = ROOT / "examples"
+
+SHOWN = {
+    "blink_and_read.py": """\
+micropython 1.29.0
+blink
+blink
+blink
+pin 26 reads 0 of 65535
+""",
+    "async_boards.py": """\
+board 1: 2666466670000, on webassembly
+board 2: 2666466670000, on webassembly
+board 3: 2666466670000, on webassembly
+""",
+    "sensor.py": """\
+set 4.0 C, the board read 4.0 C
+set 21.5 C, the board read 21.5 C
+set 85.0 C, the board read 85.0 C
+""",
+}
+
+
+def run(name: str, folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_every_example_is_tested() -> None:
+    assert sorted(SHOWN) == sorted(file.name for file in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_an_example_prints_what_it_should(name: str, tmp_path: Path) -> None:
+    assert not difference(SHOWN[name], run(name, tmp_path))
+
+
+def test_pins_and_ports_can_be_chosen(tmp_path: Path) -> None:
+    assert "pin 27 reads 0" in run("blink_and_read.py", tmp_path, "virtual:", "--led", "LED", "--adc", "27")
+    assert run("sensor.py", tmp_path, "virtual:a-board", "--adc", "3") == "the board read 0.0 C\n"
+
+
+def test_a_missing_board_does_not_disturb_the_others(tmp_path: Path) -> None:
+    printed = run("async_boards.py", tmp_path, "virtual:", "/dev/ttyNONE")
+    assert not difference("board 1: 2666466670000, on webassembly\nboard 2: DeviceNotFound: ...\n", printed)

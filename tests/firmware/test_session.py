@@ -1,0 +1,104 @@
+"""The session end to end on the official Pico firmware."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from belay_py import BoardWasReset, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout
+from belay_py.sync import DeviceSession as BlockingSession
+
+
+async def test_info(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        info = session.info
+        assert info.implementation == "micropython"
+        assert info.version[:2] in ((1, 24), (1, 25))
+        assert info.platform == "rp2"
+        assert info.machine == "Raspberry Pi Pico with RP2040"
+        assert info.unique_id
+        assert info.capabilities.window == 128
+        assert info.capabilities.float_bits == 32
+        assert info.capabilities.binary_stdout
+        assert info.heap is not None
+        assert 100_000 < info.heap.free < 264_000
+
+
+async def test_results_exceptions_and_values(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        assert (await session.execute("print('hi')")).output == "hi\n"
+        assert await session.evaluate("[1, 2.5, b'x', {'a': (None, True)}]") == [1, 2.5, b"x", {"a": (None, True)}]
+        with pytest.raises(ExecutionError, match="ValueError: bad"):
+            await session.execute("raise ValueError('bad')")
+        with pytest.raises(ExecutionError, match="SyntaxError"):
+            await session.execute("x = = 1\n" + "y = 1\n" * 500)
+        every = bytes(b for b in range(256) if b != 4)
+        code = "import sys\nsys.stdout.buffer.write(bytes(b for b in range(256) if b != 4))"
+        assert (await session.execute(code)).output_bytes == every
+
+
+async def test_many_executions_stay_in_step(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        for number in range(500):
+            assert (await session.execute(f"print({number})")).output_bytes == b"%d\r\n" % number
+
+
+async def test_code_around_the_windows_and_long_code(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        for length in (127, 128, 129, 254, 255, 256, 257, 384, 385, 8000):
+            code = f"print({length})#".ljust(length, "x")
+            assert (await session.execute(code)).output == f"{length}\n"
+
+
+async def test_code_too_large_for_the_board_is_its_memory_error(pico_port: str) -> None:
+    async with DeviceSession(pico_port, operation_timeout=120) as session:
+        with pytest.raises(ExecutionError, match="MemoryError"):
+            await session.execute("x = '" + "y" * 300_000 + "'")
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(100)", "input()"])
+async def test_a_deadline_stops_the_board(pico_port: str, code: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        with pytest.raises(SessionTimeout) as caught:
+            await session.execute(code, timeout=0.2)
+        assert caught.value.recovered
+        for number in range(10):
+            assert (await session.execute(f"print({number})")).output == f"{number}\n"
+
+
+async def test_cancelling_stops_the_board(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        for _ in range(5):
+            task = asyncio.create_task(session.execute("while True: pass"))
+            while session.state is not DeviceSessionState.ACTIVE:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_streaming_and_leaving_half_way(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        assert [line async for line in session.stream("for i in range(3): print(i)", mode="lines")] == ["0", "1", "2"]
+        async with aclosing(session.stream("while True: print('again')")) as stream:
+            async for _ in stream:
+                break
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_restarts_are_told(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        for code in ("raise SystemExit", "import machine\nmachine.soft_reset()"):
+            with pytest.raises(BoardWasReset):
+                await session.execute(code)
+        assert session.boot_epoch == 3
+        assert "soft reboot" in await session.soft_reset()
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
+def test_the_blocking_face(pico_port: str) -> None:
+    with BlockingSession(pico_port) as session:
+        assert session.evaluate("6 * 7") == 42

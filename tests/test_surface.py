@@ -1,0 +1,65 @@
+"""The public names, what importing them loads, and what the core needs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import belay_py
+from belay_py import errors
+
+ROOT = Path(__file__).parent.parent
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_every_public_name_is_there_and_seen_by_type_checkers() -> None:
+    tree = ast.parse((ROOT / "belay_py" / "__init__.py").read_text())
+    checked = {
+        (node.module, alias.name)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert checked == {(module, name) for module, names in belay_py._HOMES.items() for name in names}
+    for module, name in checked:
+        assert getattr(belay_py, name) is getattr(importlib.import_module(str(module)), name)
+    assert set(belay_py.__all__) <= set(dir(belay_py))
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = belay_py.Nonsense
+
+
+def test_every_error_is_public_documented_and_of_one_root() -> None:
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, BaseException):
+            assert issubclass(value, errors.BelayError)
+            assert name in belay_py.__all__
+            assert value.__doc__
+
+
+def test_importing_the_package_loads_nothing_that_is_not_used() -> None:
+    loaded = modules_after("import belay_py")
+    assert not {"asyncio", "serial", "transitions", "pydantic", "wasmtime"} & loaded
+
+
+def test_importing_a_session_loads_no_settings_and_no_extras() -> None:
+    loaded = modules_after("from belay_py import DeviceSession, DeviceSessionOptions")
+    assert not {"pydantic", "pydantic_settings", "wasmtime", "typer", "rich", "serial_asyncio"} & loaded
+
+
+def test_the_core_needs_what_was_agreed_and_no_more() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {requirement.split(">")[0] for requirement in project["dependencies"]}
+    assert names == {"pyserial", "pyserial-asyncio", "transitions", "pydantic-settings"}
+    assert project["version"] == belay_py.__version__
