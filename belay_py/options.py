@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from belay_py.errors import SettingsError
 
@@ -19,12 +19,17 @@ class CommunicationOptions:
     """Refuse a port that another process has opened, and keep others out."""
     dtr: bool | None = None
     rts: bool | None = None
+    framing: Literal["marked", "plain"] = "marked"
+    """``marked``: no output can be mistaken for the end of a response, for 11 bytes an execution. ``plain`` saves them,
+    on a slow wire, for code that never prints ``\\x04``."""
     chunk: int = 256
     """Bytes of code between two pauses, for boards without raw-paste. 32 suits the smallest ones."""
     pace: float = 0.01
     """Seconds of such a pause."""
 
     def __post_init__(self) -> None:
+        if self.framing not in ("marked", "plain"):
+            raise SettingsError(f'communication.framing is {self.framing!r}; it must be "marked" or "plain"')
         if self.chunk < 1:
             raise SettingsError(f"communication.chunk is {self.chunk}; it must be at least 1 byte")
         _require_seconds("communication.pace", self.pace, zero=True)
@@ -65,7 +70,8 @@ class DeviceSessionOptions:
         known = [item.name for item in dataclasses.fields(cls)]
         for name in overrides:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                # "timeout" is nearest to another one, and this is what its writers mean.
+                near = ["operation_timeout"] if name == "timeout" else difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(known)}"
                 raise SettingsError(f"there is no option {name!r}; {hint}")
         if isinstance(port, DeviceSessionOptions):

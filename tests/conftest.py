@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tty
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,10 @@ from belay_py.virtual import BoardProcess, VirtualBoardOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+# A shell starts what runs in its background with SIGINT ignored, and children inherit that: Ctrl-C would do nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class PtyBoard:
@@ -35,7 +40,11 @@ class PtyBoard:
 
     def close(self) -> None:
         """End the board and its pty."""
+        errors = self.process._stderr
+        errors.seek(0)
+        last_words = errors.read().decode()
         self.process.close()
+        assert not last_words, last_words
         os.close(self._slave)
 
 

@@ -24,6 +24,12 @@ def session(port: str | None, baudrate: int, connect_timeout: float) -> Iterator
             from belay_py.devices import default_port  # noqa: PLC0415  as above
 
             port = default_port()
+        if port.startswith("virtual:"):
+            from belay_py.virtual import artifact  # noqa: PLC0415  as above
+
+            # The first time this fetches MicroPython, which takes as long as the network does, and if it cannot, says
+            # what to do: that is not to end as a board that does not answer in time.
+            artifact.load()
         with DeviceSession(port, baudrate=baudrate, connection_timeout=connect_timeout) as board:
             try:
                 yield board

@@ -6,9 +6,12 @@
 from belay_py.protocol.codes import find_unsendable
 from belay_py.protocol.events import BoardReset, Event, Features, Finished, Output, Ready
 from belay_py.protocol.raw_repl import RawRepl
+from belay_py.protocol.response import IS_PREPARED, PREPARE
 from belay_py.protocol.state import ReplState
 
 __all__ = [
+    "IS_PREPARED",
+    "PREPARE",
     "BoardReset",
     "Event",
     "Features",

@@ -20,6 +20,7 @@ from belay_py.errors import ProtocolViolation
 from belay_py.protocol import codes
 from belay_py.protocol.events import BoardReset, Event, Features, Finished, Output, Ready
 from belay_py.protocol.handshake import Handshake
+from belay_py.protocol.response import MarkedResponse, PlainResponse, mark
 from belay_py.protocol.state import RESPONDING, ReplState
 from belay_py.protocol.upload import Upload
 
@@ -48,8 +49,9 @@ class RawRepl:
         self._events: deque[Event] = deque()
         self._outgoing = b""
         self._buffer = b""
-        self._output: list[bytes] = []
-        self._traceback: list[bytes] = []
+        self._response: PlainResponse | MarkedResponse = PlainResponse()
+        self._whole_end = b""
+        self._fenced = False
         self._stream = False
         self._upload: Upload | None = None
         self._handshake = Handshake()
@@ -61,8 +63,6 @@ class RawRepl:
             ReplState.HEADER: self._on_header,
             ReplState.UPLOADING: self._on_uploading,
             ReplState.OUTPUT: self._on_output,
-            ReplState.TRACEBACK: self._on_traceback,
-            ReplState.PROMPT: self._on_prompt,
             ReplState.REBOOTING: self._on_rebooting,
         }
 
@@ -74,7 +74,7 @@ class RawRepl:
     @property
     def running(self) -> bool:
         """Whether the board has acknowledged the code and has not yet ended its response."""
-        return self._state in (ReplState.OUTPUT, ReplState.TRACEBACK, ReplState.PROMPT)
+        return self._state is ReplState.OUTPUT
 
     @property
     def may_have_started(self) -> bool:
@@ -105,16 +105,27 @@ class RawRepl:
             self._state = ReplState.ENTERING
         self._outgoing += self._handshake.attempt(nonce)
 
-    def submit(self, code: bytes, *, stream: bool = False) -> None:
+    def submit(self, code: bytes, *, nonce: str = "", stream: bool = False) -> None:
         """Queue code for execution; legal in READY only.
 
-        With ``stream`` its output comes as `Output` events, else in `Finished`. The code must hold no byte that
-        `find_unsendable` finds.
+        With a ``nonce``, fresh letters and digits, four at least, nothing that the code prints can be taken for the
+        end of its response; the board must have run `PREPARE` in this life of its interpreter. Without one the
+        response is taken at its word. With ``stream`` the output comes as `Output` events, else in `Finished`. The
+        code must hold no byte that `find_unsendable` finds.
         """
         self._require_ready("submit code")
         features = self.features
         assert features is not None  # READY comes after a handshake, which sets it
         self._stream = stream
+        self._fenced = False
+        if nonce:
+            marker = nonce[:2]
+            code = mark(code, marker)
+            self._response = MarkedResponse(marker, nonce[2:])
+            self._whole_end = marker.encode() + b"\x04\x04>"
+        else:
+            self._response = PlainResponse()
+            self._whole_end = b"\x04\x04>"
         # An empty line would be a soft reset on boards that take plain code.
         self._upload = Upload(code or b"pass", window=features.window, chunk=self._chunk)
         self._state = ReplState.HEADER
@@ -178,15 +189,18 @@ class RawRepl:
             data = self._parsers[self._state](data)
 
     def _is_whole_response(self, data: bytes) -> bool:
-        """The common case at the speed of one split: a whole response in one read."""
-        parts = data.split(b"\x04")
-        if len(parts) != 4 or parts[3] != b">" or self._stream:
+        """The common case, a whole response in one read and no exception, at the cost of two comparisons."""
+        reply = self._raw_paste_reply
+        if not data.endswith(self._whole_end) or not data.startswith(reply) or self._stream:
             return False
-        reply = parts[0].rstrip(b"\x01")
-        if reply != self._raw_paste_reply or self._upload is None or not self._upload.end_sent:
+        credits_and_output = data[len(reply) : -len(self._whole_end)].lstrip(codes.CTRL_A)
+        if not credits_and_output.startswith(codes.CTRL_D) or self._upload is None or not self._upload.end_sent:
+            return False
+        output = credits_and_output[1:]
+        if isinstance(self._response, PlainResponse) and codes.CTRL_D in output:
             return False
         self._state = ReplState.READY
-        self._events.append(Finished(parts[1], parts[2]))
+        self._events.append(Finished(output, b""))
         return True
 
     def _on_stray(self, data: bytes) -> bytes:
@@ -265,30 +279,24 @@ class RawRepl:
         return rest
 
     def _on_output(self, data: bytes) -> bytes:
-        output, end, rest = data.partition(codes.CTRL_D)
-        if output and self._stream:
+        response = self._response
+        rest = response.receive(data)
+        if rest is None and response.doubtful and not self._fenced:
+            assert isinstance(response, MarkedResponse)  # a plain one has no doubts
+            self._fenced = True
+            self._outgoing += response.fence
+        if self._stream and (output := response.take_output()):
             self._events.append(Output(output))
-        elif output:
-            self._output.append(output)
-        if end:
-            self._state = ReplState.TRACEBACK
+        if rest is None:
+            return b""
+        output = b"" if self._stream else response.take_output()
+        if response.boot_output is None:
+            self._events.append(Finished(output, response.traceback))
+            self._forget_exchange(ReplState.READY)
+        else:
+            self._events.append(BoardReset(output, response.boot_output))
+            self._forget_exchange()
         return rest
-
-    def _on_traceback(self, data: bytes) -> bytes:
-        traceback, end, rest = data.partition(codes.CTRL_D)
-        self._traceback.append(traceback)
-        if end:
-            self._state = ReplState.PROMPT
-        return rest
-
-    def _on_prompt(self, data: bytes) -> bytes:
-        if not data.startswith(b">"):
-            # SystemExit and soft resets from inside code end a response with their reboot message (tried).
-            self._state = ReplState.REBOOTING
-            return data
-        self._events.append(Finished(b"".join(self._output), b"".join(self._traceback)))
-        self._forget_exchange(ReplState.READY)
-        return data[1:]
 
     def _on_rebooting(self, data: bytes) -> bytes:
         self._buffer += data
@@ -297,15 +305,13 @@ class RawRepl:
             self._buffer = self._buffer[-_BOOT_OUTPUT_KEPT:]
             return b""
         rest = self._buffer[banner.end() :]
-        self._events.append(BoardReset(b"".join(self._output), self._buffer[: banner.start()]))
+        self._events.append(BoardReset(b"", self._buffer[: banner.start()]))
         self._forget_exchange()
         return rest
 
     def _forget_exchange(self, state: ReplState = ReplState.UNKNOWN) -> bytes:
         """Drop what the latest exchange left behind; return its unparsed input."""
         received, self._buffer = self._buffer, b""
-        self._output.clear()
-        self._traceback.clear()
         self._state = state
         return received
 

@@ -19,16 +19,10 @@ class ReplState(Enum):
     UPLOADING = "uploading"
     """The board is reading code; it grants credits, or acknowledges, or aborts."""
     OUTPUT = "output"
-    """The code runs, or has just ended; what it writes is coming."""
-    TRACEBACK = "traceback"
-    """The output is over; the traceback, mostly empty, is coming."""
-    PROMPT = "prompt"
-    """Both sections are over; a ``>`` ends the response, anything else is a reboot."""
+    """The code runs, or has just ended; its response is coming."""
     REBOOTING = "rebooting"
     """The interpreter restarts; its banner ends the boot output."""
 
 
-RESPONDING = frozenset(
-    {ReplState.HEADER, ReplState.UPLOADING, ReplState.OUTPUT, ReplState.TRACEBACK, ReplState.PROMPT},
-)
+RESPONDING = frozenset({ReplState.HEADER, ReplState.UPLOADING, ReplState.OUTPUT})
 """The states between the first byte of an execution and its prompt."""

@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
-from belay_py.protocol import BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
+from belay_py.protocol import IS_PREPARED, PREPARE, BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,10 @@ class Channel(asyncio.Protocol):
 
     def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Exception | None], None]) -> None:
         self.repl = RawRepl(chunk=chunk)
+        self.marked = False
+        """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
+        self.started = False
+        """Whether the board has begun to run the latest code, as far as it has told."""
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost
@@ -102,7 +106,9 @@ class Channel(asyncio.Protocol):
         Raises `Expired`, `LinkLost` or `ProtocolViolation`; the board is out of step then.
         """
         self._sink = sink
-        self.repl.submit(code, stream=sink is not None)
+        self.started = False
+        nonce = secrets.token_urlsafe(6) if self.marked else ""
+        self.repl.submit(code, nonce=nonce, stream=sink is not None)
         event = await self._exchange(deadline)
         assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
         return event
@@ -129,13 +135,16 @@ class Channel(asyncio.Protocol):
         assert isinstance(event, BoardReset)  # REBOOTING ends in no other
         return event
 
-    async def recover(self, deadline: float) -> None:
-        """Stop whatever runs and return to a verified prompt. Raises `Expired` or `LinkLost` when that fails.
+    async def recover(self, deadline: float) -> bool:
+        """Stop whatever runs and return to a verified prompt; return whether the board is known to have restarted.
+
+        Raises `Expired` or `LinkLost` when that fails.
 
         First the running code is interrupted until its response ends, which is certain and disturbs nothing. Code that
         catches the interrupt does not end; half the time is kept for a handshake, which interrupts it again.
         """
         self._sink = None
+        self.started = self.repl.running
         self.resume_reading()
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
@@ -149,9 +158,17 @@ class Channel(asyncio.Protocol):
             except ProtocolViolation:
                 break
             if isinstance(event, Finished):
-                return
+                return False
             break
         await self.enter(deadline)
+        return self.marked and await self._prepare(deadline)
+
+    async def _prepare(self, deadline: float) -> bool:
+        """Make responses markable again; return whether the interpreter is another one than before."""
+        self.marked = False
+        event = await self.execute(IS_PREPARED + b"\n" + PREPARE, deadline)
+        self.marked = isinstance(event, Finished) and not event.traceback
+        return self.marked and isinstance(event, Finished) and event.output.startswith(b"False")
 
     def interrupt(self) -> bool:
         """Send one Ctrl-C; return whether a response is under way that it may end."""

@@ -30,35 +30,47 @@ async def open_connection(
     link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     try:
-        async with asyncio.timeout_at(deadline):
-            await open_transport(options.port, channel, link)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await open_transport(options.port, channel, link)
+        except TimeoutError:
+            raise ConnectionFailed(_slow_opening(options)) from None
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
         if isinstance(reply, BoardReset) or reply.traceback:
-            raise ConnectionFailed(f"{options.port}: the board could not say what it is; is it MicroPython?")
-        return channel, info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
+            raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
+        board = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
+        channel.marked = how.framing == "marked" and board.capabilities.marked_output
+        return channel, board  # noqa: TRY300  an else at the foot of these handlers would be far from here
     except BaseException as error:
         channel.close()
         await channel.closed()
-        if isinstance(error, TimeoutError | Expired):
+        if isinstance(error, Expired):
             raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from error
         if isinstance(error, LinkLost):
             raise ConnectionFailed(
-                f"{options.port}: the link ended during the handshake; is the board powered, the cable whole?"
+                f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
             ) from error
         if isinstance(error, ProtocolViolation):
-            raise ConnectionFailed(f"{options.port}: {error}") from error
+            raise ConnectionFailed(f"on {options.port} {error}") from error
         raise
+
+
+def _slow_opening(options: DeviceSessionOptions) -> str:
+    message = f"{options.port} could not be opened within {options.connection_timeout:g} s"
+    if options.port.startswith("virtual:"):
+        return f"{message}; the first start fetches and compiles MicroPython: try again, or raise connection_timeout"
+    return f"{message}; is the driver or the other end hanging? Plug it in again, or raise connection_timeout"
 
 
 def _silence(options: DeviceSessionOptions, heard: bytes) -> str:
     limit = f"within {options.connection_timeout:g} s"
     if heard:
         return (
-            f"{options.port}: no MicroPython prompt {limit}; the board sent {heard[-60:]!r}. "
+            f"no MicroPython prompt on {options.port} {limit}; the board sent {heard[-60:]!r}. "
             "Its program may catch Ctrl-C: reset the board"
         )
     return (
-        f"{options.port}: no answer {limit}. Is it a MicroPython board, is {options.baudrate} its baudrate? "
+        f"no answer on {options.port} {limit}. Is it a MicroPython board, is {options.baudrate} its baudrate? "
         "A board that hangs needs a reset"
     )

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from belay_py.errors import ProtocolViolation
+from belay_py.protocol import PREPARE
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
-CODE: Final = b"""\
+CODE: Final = (
+    b"""\
 def _belay_info():
+ def p():
+  """
+    + PREPARE
+    + b"""
+  return 1
  import sys
  r={}
  def q(k,f):
@@ -38,10 +45,12 @@ def _belay_info():
  q('h',g)
  q('f',lambda:64 if eval('1.1+1e-9!=1.1')else 32)
  q('b',lambda:hasattr(sys.stdout,'buffer'))
+ q('q',p)
  print(repr(r))
 _belay_info()
 del _belay_info
 """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,8 @@ class Capabilities:
     """Bytes per raw-paste credit; 0 without raw-paste."""
     float_bits: int | None
     """64, 32, or None on a board without floats."""
+    marked_output: bool
+    """Whether ``sys.stdout`` can mark the end of a response, so that no program can forge it."""
     binary_stdout: bool
     """Whether ``sys.stdout.buffer`` exists, so that any bytes can be written."""
 
@@ -100,6 +111,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> BoardInfo:
                 raw_paste=raw_paste,
                 window=window,
                 float_bits=answers.get("f"),
+                marked_output=bool(answers.get("q")),
                 binary_stdout=bool(answers.get("b")),
             ),
             heap=Heap(*heap) if heap else None,

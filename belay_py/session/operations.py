@@ -16,6 +16,7 @@ from belay_py.errors import (
     Disconnected,
     Interrupted,
     OutcomeUnknown,
+    ProtocolViolation,
     SessionClosed,
     SessionTimeout,
     SettingsError,
@@ -76,10 +77,9 @@ class Operations:
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             await self._end_badly(channel, error)
         if isinstance(event, BoardReset):
-            self.boot_epoch += 1
-            await self._bring_back(channel)
+            await self._bring_back(channel, restarted=True)
             raise BoardWasReset(
-                "the board restarted while the code ran (SystemExit, soft reset): its variables are gone",
+                "the board restarted while the code ran (SystemExit, a reset): its variables are gone",
                 output_bytes=event.output,
             )
         self._end()
@@ -95,8 +95,7 @@ class Operations:
             event = await channel.soft_reset(deadline)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             await self._end_badly(channel, error)
-        self.boot_epoch += 1
-        await self._bring_back(channel)
+        await self._bring_back(channel, restarted=True)
         return to_text(event.boot_output.removeprefix(b"OK\r\n"))
 
     async def interrupt(self, timeout: float | None) -> bool:
@@ -156,7 +155,11 @@ class Operations:
         if not isinstance(error, Exception):
             self._start_recovery(channel)  # cancelled: the caller does not wait for it
             raise error
+        epoch = self.boot_epoch
         recovered = await self._bring_back(channel)
+        if self.boot_epoch != epoch:
+            when = "while the code ran" if channel.started else "before the code arrived, which did not run"
+            raise BoardWasReset(f"the board restarted {when}: its variables are gone") from None
         if isinstance(error, Expired):
             outcome = (
                 "the code was stopped and the board is ready again" if recovered else f"and since then {self.trouble}"
@@ -186,33 +189,38 @@ class Operations:
 
     # -- recovery -----------------------------------------------------------------------------------------------
 
-    def _start_recovery(self, channel: Channel) -> asyncio.Task[bool]:
-        self._recovery = asyncio.get_running_loop().create_task(self._recover(channel))
+    def _start_recovery(self, channel: Channel, *, restarted: bool = False) -> asyncio.Task[bool]:
+        self._recovery = asyncio.get_running_loop().create_task(self._recover(channel, restarted=restarted))
         return self._recovery
 
-    async def _bring_back(self, channel: Channel) -> bool:
+    async def _bring_back(self, channel: Channel, *, restarted: bool = False) -> bool:
         """Recover and wait for it; a caller that is cancelled meanwhile leaves the recovery running."""
-        return await asyncio.shield(self._start_recovery(channel))
+        return await asyncio.shield(self._start_recovery(channel, restarted=restarted))
 
-    async def _recover(self, channel: Channel) -> bool:
+    async def _recover(self, channel: Channel, *, restarted: bool) -> bool:
         """Bring the board back to a verified prompt, or the session into ERROR; then pass the turn on."""
         limit = self._options.recovery_timeout
         try:
-            await channel.recover(self.deadline(limit))
-        except LinkLost:
-            return False
+            restarted |= await channel.recover(self.deadline(limit))
+        except (LinkLost, ProtocolViolation):
+            return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
         except Expired:
-            self.trouble = (
+            return self._give_up(
+                channel,
                 f"the board did not return to its prompt within {limit:g} s: "
-                "its program catches Ctrl-C, or it hangs and needs a reset"
+                "its program catches Ctrl-C, or it hangs and needs a reset",
             )
-            if self._lifecycle.allows("fail"):
-                self._lifecycle.fire("fail")
-            channel.close()
-            return False
         else:
+            self.boot_epoch += restarted
             if self._lifecycle.state is _State.ACTIVE:
                 self._lifecycle.flip("finish")
             return True
         finally:
             self.turn.release()
+
+    def _give_up(self, channel: Channel, trouble: str) -> bool:
+        if self._lifecycle.allows("fail"):
+            self.trouble = trouble
+            self._lifecycle.fire("fail")
+        channel.close()
+        return False

@@ -10,10 +10,12 @@ import difflib
 import importlib
 import re
 import sys
+from functools import partial
 from typing import cast
 
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.base import LinkOptions, Opener, Receiver, SupportsLines, Transport
+from belay_py.transports.offload import offload
 
 __all__ = ["LinkOptions", "Opener", "Receiver", "SupportsLines", "Transport", "open_transport", "register", "schemes"]
 
@@ -58,15 +60,18 @@ async def open_transport(port: str, receiver: Receiver, options: LinkOptions) ->
 
     Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`.
     """
-    return await _opener(port)(port, receiver, options)
+    opener = _opener(port)
+    if isinstance(opener, str):
+        opener = await _load_beside_the_loop(opener)
+    return await opener(port, receiver, options)
 
 
-def _opener(port: str) -> Opener:
+def _opener(port: str) -> Opener | str:
     if not port.strip():
         raise ConnectionFailed("no port was named: use a path such as /dev/ttyACM0, usb:VID:PID, or virtual:")
     url = _URL.match(port)
     if url is None:
-        return _load(_SERIAL)
+        return _SERIAL
     scheme = url[1].lower()
     opener = _openers.get(scheme)
     if opener is None:
@@ -74,9 +79,14 @@ def _opener(port: str) -> Opener:
         hint = f"did you mean {near[0]}:? " if near else ""
         known = ", ".join(f"{known}:" for known in schemes())
         raise ConnectionFailed(f"cannot open {port!r}: {hint}use a path such as /dev/ttyACM0, or one of {known}")
-    if isinstance(opener, str):
-        _openers[scheme] = opener = _load(opener)
     return opener
+
+
+async def _load_beside_the_loop(where: str) -> Opener:
+    """Importing takes up to 0.2 s the first time, and the loop may be serving others."""
+    if f"{__name__}.{where.partition(':')[0]}" in sys.modules:
+        return _load(where)
+    return await offload(partial(_load, where), lambda _: None, name=f"belay importing {where}")
 
 
 def _load(where: str) -> Opener:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _PATIENCE = 10.0
 """Seconds that a board may take to stop or start."""
+_LAST_BYTES = 1.0
+"""Seconds that the board may take to read what is left in a wire whose other end has closed."""
 _PWRON_RESET, _HARD_RESET = 1, 2
 
 
@@ -56,6 +58,7 @@ class Mainboard:
         self._resting = False
         self._cause = _PWRON_RESET
         self._wire: Wire | None = None
+        self._reader = threading.Thread()
 
     # -- the board's thread
 
@@ -200,13 +203,17 @@ class Mainboard:
                     raise DeviceBusy(
                         f"the virtual board's port is open as {other.name}; close that first", holder=other.name
                     )
+            # What the last host sent before it closed, such as a Ctrl-B, still counts.
+            if other is not None:
+                self._reader.join(_LAST_BYTES)
             self.detach()
         except BaseException:
             wire.close()
             raise
         self._wire = wire
         self._console.connect(wire)
-        threading.Thread(target=self._serve, args=(wire,), name="wire", daemon=True).start()
+        self._reader = threading.Thread(target=self._serve, args=(wire,), name="wire", daemon=True)
+        self._reader.start()
 
     def detach(self) -> None:
         """End the wire, if there is one. The board runs on; its output is discarded."""

@@ -34,9 +34,12 @@ async def test_results_exceptions_and_values(pico_port: str) -> None:
             await session.execute("raise ValueError('bad')")
         with pytest.raises(ExecutionError, match="SyntaxError"):
             await session.execute("x = = 1\n" + "y = 1\n" * 500)
-        every = bytes(b for b in range(256) if b != 4)
-        code = "import sys\nsys.stdout.buffer.write(bytes(b for b in range(256) if b != 4))"
-        assert (await session.execute(code)).output_bytes == every
+        for data in (bytes(range(256)), b"\x04\x04>", b"\x04Traceback", b"OK\x04\x04>x"):
+            code = f"import sys\nsys.stdout.buffer.write({data!r})"
+            assert (await session.execute(code)).output_bytes == data
+            with pytest.raises(ExecutionError, match="real") as caught:
+                await session.execute(code + "\nraise ValueError('real')")
+            assert caught.value.output_bytes == data
 
 
 async def test_many_executions_stay_in_step(pico_port: str) -> None:
@@ -91,10 +94,10 @@ async def test_streaming_and_leaving_half_way(pico_port: str) -> None:
 
 async def test_restarts_are_told(pico_port: str) -> None:
     async with DeviceSession(pico_port) as session:
-        for code in ("raise SystemExit", "import machine\nmachine.soft_reset()"):
+        for code in ("raise SystemExit", "import machine\nmachine.soft_reset()", "import machine\nmachine.reset()"):
             with pytest.raises(BoardWasReset):
-                await session.execute(code)
-        assert session.boot_epoch == 3
+                await session.execute(code, timeout=2)
+        assert session.boot_epoch == 4
         assert "soft reboot" in await session.soft_reset()
         assert (await session.execute("print('next')")).output == "next\n"
 

@@ -26,14 +26,6 @@ async def test_output_is_what_the_program_wrote(port: str) -> None:
         assert result.duration > 0
 
 
-async def test_output_holds_any_byte_but_the_framing_ones(port: str) -> None:
-    every = bytes(b for b in range(256) if b != 4)
-    async with DeviceSession(port) as session:
-        code = "import sys\nsys.stdout.buffer.write(bytes(b for b in range(256) if b != 4))"
-        assert (await session.execute(code)).output_bytes == every
-        assert (await session.execute("print('>OK')")).output == ">OK\n"
-
-
 async def test_text_that_is_not_utf8_is_replaced_and_its_bytes_are_kept(port: str) -> None:
     async with DeviceSession(port) as session:
         result = await session.execute("import sys\nsys.stdout.buffer.write(b'a\\xffb')")

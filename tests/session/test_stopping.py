@@ -140,6 +140,28 @@ async def test_a_restart_from_inside_code_is_told(port: str, code: str) -> None:
             await session.execute("gone")
 
 
+async def test_a_hard_reset_from_inside_code_is_told(port: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("gone = 1")
+        with pytest.raises(BoardWasReset, match="while the code ran") as caught:
+            await session.execute("print('before')\nimport machine\nmachine.reset()")
+        assert caught.value.output_bytes.startswith(b"before")
+        assert session.boot_epoch == 2
+        assert session.state is DeviceSessionState.IDLE
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute("gone")
+
+
+async def test_a_reset_behind_our_back_is_told_and_the_code_has_not_run(board: Board) -> None:
+    async with DeviceSession(board.port) as session:
+        await session.execute("gone = 1")
+        board.process.reset()
+        with pytest.raises(BoardWasReset, match="did not run"):
+            await session.execute("ran = 1")
+        assert session.boot_epoch == 2
+        assert await session.evaluate("'ran' in globals() or 'gone' in globals()") is False
+
+
 async def test_soft_reset(port: str) -> None:
     async with DeviceSession(port) as session:
         await session.execute("gone = 1\nwith open('boot.py', 'w') as f: f.write('print(\"booting\")')")

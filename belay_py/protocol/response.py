@@ -1,0 +1,203 @@
+"""What a board answers to code, from its acknowledgement to its prompt: where it ends, and what it says.
+
+A response is output, ``\\x04``, traceback, ``\\x04>``, all in one stream with what the program prints. `PlainResponse`
+believes it. `MarkedResponse` does not: a program that prints ``\\x04\\x04>`` would look finished to it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from belay_py.protocol.codes import CTRL_D, FRIENDLY_PASTE_BANNER, RAW_BANNER, RAW_PASTE, RAW_PASTE_REFUSED
+
+PREPARE: Final = b"__import__('builtins')._q=__import__('sys').stdout.write"
+"""What a board must run once per boot before responses can be marked. Not ``print``: programs redefine it."""
+IS_PREPARED: Final = b"try:\n _q\n print(True)\nexcept NameError:print(False)"
+"""Prints False in a life of the interpreter that has not run `PREPARE`: the board was reset. By name, since what is set
+on ``builtins`` is found by names only, not as an attribute (tried on 1.29)."""
+
+_END = b"\x04>"
+_RAW_BANNER = re.compile(RAW_BANNER)
+_REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
+_BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
+_TRACEBACK = b"\x04Traceback"
+# What the next bytes may be when a \x04 ends the output: the prompt, a reboot, or a traceback.
+_ENDINGS = (b"\x04\x04>", b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
+
+
+class PlainResponse:
+    """A response that is taken at its word: for boards without ``sys.stdout``, and on request."""
+
+    doubtful = False
+
+    def __init__(self) -> None:
+        self.traceback = b""
+        self.boot_output: bytes | None = None
+        """What the board printed while it rebooted, if it did."""
+        self._output: list[bytes] = []
+        self._rest = b""
+        self._in_output = True
+
+    def receive(self, data: bytes) -> bytes | None:
+        """Take bytes; return what follows the response once that is over, None before."""
+        if self._in_output:
+            output, end, data = data.partition(CTRL_D)
+            if output:
+                self._output.append(output)
+            if not end:
+                return None
+            self._in_output = False
+        self._rest += data
+        traceback, end, rest = self._rest.partition(CTRL_D)
+        if not end or not rest:
+            return None
+        self.traceback = traceback
+        if rest.startswith(b">"):
+            return rest[1:]
+        # SystemExit and soft resets from inside code end a response with their reboot message (tried).
+        return self._reboot(rest)
+
+    def _reboot(self, data: bytes) -> bytes | None:
+        banner = _RAW_BANNER.search(data)
+        if banner is None:
+            return None
+        self.boot_output = data[: banner.start()]
+        return data[banner.end() :]
+
+    def take_output(self) -> bytes:
+        """Return the output that is certain by now, each byte once."""
+        output = b"".join(self._output)
+        self._output.clear()
+        return output
+
+
+def _last(pattern: re.Pattern[bytes], data: bytes) -> re.Match[bytes] | None:
+    return max(pattern.finditer(data), key=re.Match.start, default=None)
+
+
+def mark(code: bytes, marker: str) -> bytes:
+    """Return code that prints the marker when it has run to its end.
+
+    One line break only, since two shift the line numbers of syntax errors, and none behind one that is there. A
+    backslash at the end would swallow the break; such code is a syntax error with and without it.
+    """
+    line_break = b"" if not code or code.endswith((b"\n", b"\\")) else b"\n"
+    return code + line_break + b"_q('%s')" % marker.encode()
+
+
+class MarkedResponse:
+    """A response whose code ended in printing a marker, which the program could not know.
+
+    Marker, ``\\x04\\x04>``: over, without an exception. An end without the marker is a forgery or an exception; it
+    makes the response `doubtful`, and the host sends the `fence`, a piece of code that can only raise KeyError. What
+    comes before its answer is the whole response, and one can see which it was. That costs a round trip, on failures
+    only. A fence that a program reads from its stdin, because it printed a forged end first, is lost to it.
+    """
+
+    def __init__(self, marker: str, fence: str) -> None:
+        self.traceback = b""
+        self.boot_output: bytes | None = None
+        self.doubtful = False
+        """Whether the fence must be sent, or has been."""
+        self.fence = RAW_PASTE + b"{}['%s']" % fence.encode() + CTRL_D
+        self._marked_end = marker.encode() + b"\x04\x04>"
+        # As one line of code for the raw REPL answers; the traceback has the board's own words in between.
+        self._fence_reply = re.compile(
+            rb"(?:R\x01..\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
+            rb"\x04Traceback[^\x04]*KeyError: '?%s'?\r*\n\x04>" % re.escape(fence.encode()),
+            re.DOTALL,
+        )
+        self._buffer = bytearray()
+        self._searched = 0
+        self._taken = False
+        self._output: bytes | None = None
+
+    def receive(self, data: bytes) -> bytes | None:
+        """Take bytes; return what follows the response once that is over, None before."""
+        buffer = self._buffer
+        buffer += data
+        if self.doubtful:
+            return self._receive_fenced()
+        found = buffer.find(self._marked_end, max(0, self._searched - len(self._marked_end)))
+        if found >= 0:
+            return self._finish(found, found + len(self._marked_end))
+        self.doubtful = self._looks_over()
+        self._searched = len(buffer)
+        return None
+
+    def _looks_over(self) -> bool:
+        """Whether the buffer ends as a response does that ended without the marker."""
+        buffer = self._buffer
+        if buffer.endswith((_END, _BOOTED_FRIENDLY)):
+            return True
+        if buffer.endswith(b"\n>"):
+            return _RAW_BANNER.search(bytes(buffer[-40:])) is not None
+        # A thread on the board may print right behind the prompt.
+        end = buffer.rfind(_END, max(0, self._searched - len(_END)))
+        return end >= 0 and buffer.rfind(_TRACEBACK, 0, end) >= 0
+
+    def _receive_fenced(self) -> bytes | None:
+        whole = bytes(self._buffer)
+        reply = self._fence_reply.search(whole)
+        if reply is None:
+            friendly = whole.rfind(_BOOTED_FRIENDLY)
+            if friendly >= 0 and FRIENDLY_PASTE_BANNER in whole[friendly:]:
+                # A hard reset: the fence has only been typed at the friendly prompt.
+                boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
+                return self._finish(boot, len(whole), boot_output=whole[boot:])
+            return None
+        before = whole[: reply.start()]
+        if (marked := before.find(self._marked_end)) >= 0:
+            return self._finish(marked, reply.end())
+        end = before.rfind(_END)
+        banner, reboot = _last(_RAW_BANNER, before), _last(_REBOOT, before)
+        if banner is not None and reboot is not None and banner.start() > max(end, reboot.start()):
+            return self._finish(reboot.start(), reply.end(), boot_output=before[reboot.end() : banner.start()])
+        traceback = before.rfind(_TRACEBACK, 0, end)
+        if traceback < 0:
+            # An abort while the board read or compiled: nothing has run, nothing was printed. Or the program took
+            # the marker's writer away: then all of it is output, up to the two ends.
+            traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
+        self.traceback = before[traceback + 1 : end]
+        return self._finish(traceback, reply.end())
+
+    def _finish(self, output_end: int, end: int, *, boot_output: bytes | None = None) -> bytes:
+        rest = bytes(self._buffer[end:])
+        self._output = bytes(self._buffer[:output_end])
+        self.boot_output = boot_output
+        return rest
+
+    def take_output(self) -> bytes:
+        """Return the output that is certain by now, each byte once."""
+        if self._output is not None:
+            output, self._output = self._output, b""
+            return output
+        certain = self._certain()
+        output = bytes(self._buffer[:certain])
+        del self._buffer[:certain]
+        self._searched -= certain
+        self._taken = self._taken or certain > 0
+        return output
+
+    def _certain(self) -> int:
+        """How many bytes can only be output, whatever comes next."""
+        buffer = self._buffer
+        # Nothing ran if the board aborted while it read or compiled; then the traceback stands at the start.
+        if self.doubtful or (buffer.startswith(CTRL_D) and not self._taken):
+            return 0
+        marker = self._marked_end[:-3]
+        position = buffer.find(CTRL_D)
+        while position >= 0:
+            if self._may_be_the_end(position):
+                start = position - len(marker)
+                return start if start >= 0 and buffer[start:position] == marker else position
+            position = buffer.find(CTRL_D, position + 1)
+        held = next((count for count in range(len(marker), 0, -1) if buffer.endswith(marker[:count])), 0)
+        return len(buffer) - held
+
+    def _may_be_the_end(self, position: int) -> bool:
+        following = bytes(self._buffer[position : position + 24])
+        if following.startswith(b"\x04\x04>") and len(following) > 3:
+            return False  # without the marker, and something follows: the program printed it
+        return any(following.startswith(ending[: len(following)]) for ending in _ENDINGS)
