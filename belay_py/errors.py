@@ -96,19 +96,27 @@ class OutcomeUnknown(BelayError):
 
 
 class BoardWasReset(BelayError):
-    """The board's interpreter restarted during the operation: its variables are gone. ``output_bytes`` came before."""
+    """The board's interpreter restarted: its variables are gone. ``output_bytes`` came before.
 
-    def __init__(self, message: str, *, output_bytes: bytes = b"") -> None:
+    ``outcome`` is ``"not_started"`` when the restart was noticed before any of the code ran.
+    """
+
+    def __init__(self, message: str, *, output_bytes: bytes = b"", outcome: Outcome = "unknown") -> None:
         super().__init__(message)
         self.output_bytes = output_bytes
+        self.outcome = outcome
 
 
 class ProtocolViolation(BelayError):
-    """The board's answer is not the raw REPL's. ``received`` holds the bytes that did not fit."""
+    """The board's answer is not the raw REPL's. ``received`` holds the bytes that did not fit.
 
-    def __init__(self, message: str, *, received: bytes = b"") -> None:
+    ``outcome`` is ``"not_started"`` when the code certainly did not run.
+    """
+
+    def __init__(self, message: str, *, received: bytes = b"", outcome: Outcome = "unknown") -> None:
         super().__init__(message)
         self.received = received
+        self.outcome = outcome
 
 
 class ValueNotSupported(BelayError):

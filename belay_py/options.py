@@ -54,12 +54,16 @@ class DeviceSessionOptions:
     communication: CommunicationOptions = field(default_factory=CommunicationOptions)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.port, str):
+            raise SettingsError(f"port is {self.port!r}; it must be text, a path or a URL")
         if not self.port:
             raise SettingsError('port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"')
-        if self.baudrate < 1:
-            raise SettingsError(f"baudrate is {self.baudrate}; it must be positive, 115200 on most boards")
+        if not isinstance(self.baudrate, int) or self.baudrate < 1:
+            raise SettingsError(f"baudrate is {self.baudrate!r}; it must be positive, 115200 on most boards")
         for name in ("connection_timeout", "operation_timeout", "recovery_timeout"):
             _require_seconds(name, getattr(self, name))
+        if math.isinf(self.recovery_timeout):
+            raise SettingsError("recovery_timeout is inf; it must be a finite number of seconds")
 
     @classmethod
     def build(cls, port: str | DeviceSessionOptions, overrides: dict[str, Any]) -> DeviceSessionOptions:
@@ -80,5 +84,7 @@ class DeviceSessionOptions:
 
 
 def _require_seconds(name: str, value: float, *, zero: bool = False) -> None:
-    if math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise SettingsError(f"{name} is {value}; it must be a number of seconds {'of at least' if zero else 'above'} 0")
+    if not isinstance(value, int | float) or math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise SettingsError(
+            f"{name} is {value!r}; it must be a number of seconds {'of at least' if zero else 'above'} 0"
+        )

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import atexit
+import contextlib
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, overload
 
-from belay_py.errors import BelayError
+from belay_py.errors import BelayError, SessionClosed
 from belay_py.session import session as asynchronous
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ _T = TypeVar("_T")
 # A lock that is waited for without limit cannot be left by Ctrl-C on Windows. Elsewhere it can, unless the signal comes
 # in the microseconds between the interpreter's last look at signals and the wait: then nothing would end that.
 _SLICE = 0.2
+_AT_EXIT = 2.0  # seconds that open sessions get to leave their boards in order
 
 
 class _Call(Generic[_T]):
@@ -116,6 +120,8 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self.process = os.getpid()
+        self.ended = False
+        self.sessions: weakref.WeakSet[asynchronous.DeviceSession] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="belay-py-loop", daemon=True)
@@ -148,17 +154,53 @@ class _LoopThread:
             raise
         return call.result()
 
+    def end(self) -> None:
+        """Close the sessions that are open, for two seconds at most, and stop the loop."""
+        self.ended = True
+        ends = [session.close() for session in list(self.sessions)]
+        closing = asyncio.run_coroutine_threadsafe(_all(ends), self._loop)
+        with contextlib.suppress(Exception):  # the interpreter is on its way out, and nobody is there to be told
+            closing.result(_AT_EXIT)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_AT_EXIT)
 
-_lock = threading.Lock()
+
+async def _all(coroutines: list[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*coroutines, return_exceptions=True)
+
+
+# Reentrant: a signal handler or a destructor may use a session while its thread is in here.
+_lock = threading.RLock()
 _thread_of_process: _LoopThread | None = None
 
 
 def _loop_thread() -> _LoopThread:
     global _thread_of_process  # noqa: PLW0603  one loop thread per process is the point
+    found = _thread_of_process
+    if found is not None and found.process == os.getpid():
+        return found
     with _lock:
         if _thread_of_process is None or _thread_of_process.process != os.getpid():
             _thread_of_process = _LoopThread()
         return _thread_of_process
+
+
+def _after_fork() -> None:
+    """A child inherits the lock as it was, perhaps held by a thread that it does not have."""
+    global _lock  # noqa: PLW0603  it is replaced where no other thread can be
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@atexit.register
+def _at_exit() -> None:
+    """End the loop's thread while it can still run: the interpreter freezes it later, and calls would wait for ever."""
+    thread = _thread_of_process
+    if thread is not None and thread.process == os.getpid():
+        thread.end()
 
 
 class DeviceSession:
@@ -177,7 +219,20 @@ class DeviceSession:
             raise BelayError(
                 "this session belongs to the process that made it; a forked child must make its own, on another board"
             )
-        return _loop_thread().run(coroutine, settle=self._session.settled)
+        thread = _loop_thread()
+        if thread.ended:
+            coroutine.close()
+            raise SessionClosed("the program is ending, and its sessions were closed; use them before that")
+        thread.sessions.add(self._session)
+        return thread.run(coroutine, settle=self._session.settled)
+
+    def _run_if_alive(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """For endings: in a forked child, and while the program ends, there is nothing left to end."""
+        thread = _thread_of_process
+        if self._process != os.getpid() or (thread is not None and thread.ended):
+            coroutine.close()
+        else:
+            self._run(coroutine)
 
     @property
     def options(self) -> DeviceSessionOptions:
@@ -233,17 +288,25 @@ class DeviceSession:
         self._run(self._session.disconnect())
 
     def close(self) -> None:
-        """See `belay_py.DeviceSession.close`."""
-        self._run(self._session.close())
+        """See `belay_py.DeviceSession.close`. Does nothing in a forked child, and when the program is ending."""
+        self._run_if_alive(self._session.close())
 
     def __enter__(self) -> Self:
-        self._run(self._session.__aenter__())
+        try:
+            self.connect()
+        except KeyboardInterrupt:
+            self.disconnect()  # it may have come right after the end of connecting
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except KeyboardInterrupt:
+            self.close()  # it may have come before the first one began
+            raise
 
     def execute(self, code: str | bytes, *, timeout: float | None = None) -> ExecutionResult:
         """See `belay_py.DeviceSession.execute`."""
@@ -263,8 +326,8 @@ class DeviceSession:
         self, code: str | bytes, *, timeout: float | None = None, mode: TextMode | Literal["bytes"] = "text"
     ) -> Iterator[str] | Iterator[bytes]:
         """See `belay_py.DeviceSession.stream`. Leaving the loop early stops the board."""
-        if mode == "bytes":
-            return self._iterate(self._session.stream(code, timeout=timeout, mode=mode))
+        if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
+            return self._iterate(self._session.stream(code, timeout=timeout, mode="bytes"))
         return self._iterate(self._session.stream(code, timeout=timeout, mode=mode))
 
     def _iterate(self, pieces: AsyncGenerator[_T]) -> Iterator[_T]:
@@ -272,7 +335,7 @@ class DeviceSession:
             while (piece := self._run(_next(pieces))) is not None:
                 yield piece
         finally:
-            self._run(pieces.aclose())
+            self._run_if_alive(pieces.aclose())
 
     def interrupt(self, *, timeout: float | None = None) -> bool:
         """See `belay_py.DeviceSession.interrupt`; from another thread than the one that waits."""

@@ -227,6 +227,7 @@ class RawRepl:
                 raise ProtocolViolation(
                     "the board is at its friendly prompt, not in the raw REPL: it was reset or used by somebody else",
                     received=received,
+                    outcome="not_started",  # paste mode has taken the code for a syntax error
                 )
             kept = self._buffer[-_LONGEST_HEADER:]
             self.stray += len(self._buffer) - len(kept)
@@ -272,6 +273,8 @@ class RawRepl:
         self._buffer += data
         before, acknowledged, rest = self._buffer.partition(codes.ACKNOWLEDGED)
         if not acknowledged:
+            self.stray += len(self._buffer) - 1
+            self._buffer = self._buffer[-1:]  # it may be the half of it
             return b""
         self.stray += len(before)
         self._buffer = b""

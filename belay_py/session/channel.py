@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import IS_PREPARED, PREPARE, BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
+from belay_py.transports.base import close_orphan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ LONGEST_INTERRUPT_INTERVAL = 0.5
 # A board at 115200 baud answers a handshake in 20 ms; one that boots or computes takes seconds.
 FIRST_HANDSHAKE_INTERVAL = 0.2
 LONGEST_HANDSHAKE_INTERVAL = 2.0
+# A transport tells its end within milliseconds; closing a real port drains it for a tenth of a second at most.
+LONGEST_CLOSE = 5.0
 
 
 class Expired(Exception):
@@ -35,15 +38,19 @@ class LinkLost(Exception):
     """The transport ended; its reason is the cause, if it had one."""
 
 
-class Channel(asyncio.Protocol):
-    """One connection's conversation. ``on_lost(error)`` is called once, when the transport has ended."""
+class Dropped(Exception):
+    """An interrupt made the board forget code that had not been sent to its end."""
 
-    def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Exception | None], None]) -> None:
+
+class Channel(asyncio.Protocol):
+    """One connection's conversation. ``on_lost(channel, error)`` is called once, when the transport has ended."""
+
+    def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Channel, Exception | None], None]) -> None:
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
         """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
-        self.started = False
-        """Whether the board has begun to run the latest code, as far as it has told."""
+        self.interrupted = False
+        """Whether the latest code was sent a Ctrl-C by `interrupt`."""
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost
@@ -80,7 +87,7 @@ class Channel(asyncio.Protocol):
         self._closed.set_result(None)
         self._cancel_timers()
         self._fail(self._link_lost())
-        self._on_lost(exc)
+        self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
 
@@ -94,9 +101,14 @@ class Channel(asyncio.Protocol):
         return self.repl.state is ReplState.READY and not self._ended
 
     @property
-    def exchanging(self) -> bool:
-        """Whether somebody waits for the board."""
-        return self._waiter is not None and not self._waiter.done()
+    def exchange(self) -> asyncio.Future[Event] | None:
+        """What somebody waits for, if anybody does: it is done when the exchange is over."""
+        return self._waiter if self._waiter is not None and not self._waiter.done() else None
+
+    @property
+    def is_of_this_loop(self) -> bool:
+        """Whether the running event loop is the one that it was opened in."""
+        return self._loop is asyncio.get_running_loop()
 
     async def execute(
         self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
@@ -106,7 +118,7 @@ class Channel(asyncio.Protocol):
         Raises `Expired`, `LinkLost` or `ProtocolViolation`; the board is out of step then.
         """
         self._sink = sink
-        self.started = False
+        self.interrupted = False
         nonce = secrets.token_urlsafe(6) if self.marked else ""
         self.repl.submit(code, nonce=nonce, stream=sink is not None)
         event = await self._exchange(deadline)
@@ -144,7 +156,6 @@ class Channel(asyncio.Protocol):
         catches the interrupt does not end; half the time is kept for a handshake, which interrupts it again.
         """
         self._sink = None
-        self.started = self.repl.running
         self.resume_reading()
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
@@ -170,17 +181,12 @@ class Channel(asyncio.Protocol):
         self.marked = isinstance(event, Finished) and not event.traceback
         return self.marked and isinstance(event, Finished) and event.output.startswith(b"False")
 
-    def interrupt(self) -> bool:
-        """Send one Ctrl-C; return whether a response is under way that it may end."""
-        owed = self.repl.interrupt()
+    def interrupt(self) -> None:
+        """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""
+        self.interrupted = True
+        if not self.repl.interrupt():
+            self._fail(Dropped())
         self._flush()
-        return owed
-
-    async def exchange_over(self, timeout: float) -> bool:
-        """Wait up to ``timeout`` seconds for somebody else's exchange to end; return whether it has."""
-        if self._waiter is not None:
-            await asyncio.wait([self._waiter], timeout=timeout)
-        return not self.exchanging
 
     def pause_reading(self) -> None:
         """Take no more from the board until `resume_reading`."""
@@ -196,6 +202,10 @@ class Channel(asyncio.Protocol):
         """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises."""
         if self._transport is None or self._ended:
             return
+        if self._loop.is_closed():
+            # Nothing can be sent or called back any more, but the port can be given back.
+            close_orphan(self._transport)
+            return
         if self.in_step:
             self.repl.leave()
         else:
@@ -205,9 +215,9 @@ class Channel(asyncio.Protocol):
         self._transport.abort()
 
     async def closed(self) -> None:
-        """Wait until the transport has ended; at once when there never was one."""
-        if self._transport is not None:
-            await asyncio.shield(self._closed)
+        """Wait until the transport has ended, after `close`; for a bounded time, and not for one of another loop."""
+        if self._transport is not None and self.is_of_this_loop:
+            await asyncio.wait([self._closed], timeout=LONGEST_CLOSE)
 
     # -- internals ----------------------------------------------------------------------------------------------
 
@@ -233,7 +243,7 @@ class Channel(asyncio.Protocol):
     def _on_timer(self) -> None:
         # One timer serves every exchange: it is armed for the earliest deadline and moves on when that was met.
         self._timer = None
-        if not self.exchanging:
+        if self.exchange is None:
             return
         if self._loop.time() >= self._deadline:
             self._fail(Expired())

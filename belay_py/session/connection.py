@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
 from belay_py.protocol import BoardReset
@@ -18,9 +18,17 @@ if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
 
 
+class Connection(NamedTuple):
+    """An open channel, what is at its other end, and whether that life of the interpreter was connected to before."""
+
+    channel: Channel
+    board: info.BoardInfo
+    known: bool
+
+
 async def open_connection(
-    options: DeviceSessionOptions, deadline: float, on_lost: Callable[[Exception | None], None]
-) -> tuple[Channel, info.BoardInfo]:
+    options: DeviceSessionOptions, deadline: float, on_lost: Callable[[Channel, Exception | None], None]
+) -> Connection:
     """Open the port, enter the raw REPL without a reset, and ask the board what it is.
 
     ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later. Raises
@@ -29,6 +37,7 @@ async def open_connection(
     how = options.communication
     link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
+    features = None
     try:
         try:
             async with asyncio.timeout_at(deadline):
@@ -39,21 +48,26 @@ async def open_connection(
         reply = await channel.execute(info.CODE, deadline)
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
-        board = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
+        board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
         channel.marked = how.framing == "marked" and board.capabilities.marked_output
-        return channel, board  # noqa: TRY300  an else at the foot of these handlers would be far from here
     except BaseException as error:
         channel.close()
         await channel.closed()
+        if isinstance(error, Expired) and features is None:
+            raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from None
         if isinstance(error, Expired):
-            raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from error
+            raise ConnectionFailed(
+                f"the board on {options.port} is at its prompt, but did not say what it is within "
+                f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
+            ) from None
         if isinstance(error, LinkLost):
             raise ConnectionFailed(
                 f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
-            ) from error
+            ) from error.__cause__
         if isinstance(error, ProtocolViolation):
             raise ConnectionFailed(f"on {options.port} {error}") from error
         raise
+    return Connection(channel, board, known)
 
 
 def _slow_opening(options: DeviceSessionOptions) -> str:

@@ -84,10 +84,12 @@ def encode_code(code: str | bytes) -> bytes:
 
 def execution_error(traceback: bytes, output: bytes) -> ExecutionError:
     """Return the device's exception as ours."""
-    text = to_text(traceback).strip()
-    lines = text.splitlines()
-    start = next((i for i in range(len(lines) - 1, -1, -1) if lines[i].startswith("  File ")), -1)
-    match = _LAST_LINE.match("\n".join(lines[start + 1 :]))
+    text = to_text(traceback).strip("\r\n")
+    lines = text.split("\n")
+    frames = lines[0].startswith("Traceback ")
+    # The first line that is not indented; a message may have indented lines of its own.
+    start = next((i for i, line in enumerate(lines) if i >= frames and not line.startswith("  ")), 0)
+    match = _LAST_LINE.match("\n".join(lines[start:]))
     if match is None:
         return ExecutionError("Exception", text, text, output, to_text(output))
     return ExecutionError(match["type"], match["message"] or "", text, output, to_text(output))

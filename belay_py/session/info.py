@@ -14,6 +14,9 @@ from belay_py.protocol import PREPARE
 CODE: Final = (
     b"""\
 def _belay_info():
+ def o():
+  _q
+  return 1
  def p():
   """
     + PREPARE
@@ -45,6 +48,7 @@ def _belay_info():
  q('h',g)
  q('f',lambda:64 if eval('1.1+1e-9!=1.1')else 32)
  q('b',lambda:hasattr(sys.stdout,'buffer'))
+ q('o',o)
  q('q',p)
  print(repr(r))
 _belay_info()
@@ -93,13 +97,16 @@ class BoardInfo:
     heap: Heap | None
 
 
-def parse(output: bytes, *, raw_paste: bool, window: int) -> BoardInfo:
-    """Read the answer to `CODE`. Raises `ProtocolViolation` when it is none."""
+def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bool]:
+    """Read the answer to `CODE`; return it and whether this life of the interpreter had been connected to before.
+
+    Raises `ProtocolViolation` when it is none.
+    """
     lines = output.splitlines()
     try:
         answers: dict[str, Any] = ast.literal_eval(lines[-1].decode())
         heap = answers.get("h")
-        return BoardInfo(
+        info = BoardInfo(
             implementation=str(answers["n"]),
             version=tuple(answers["v"]),
             platform=answers.get("p"),
@@ -116,7 +123,8 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> BoardInfo:
             ),
             heap=Heap(*heap) if heap else None,
         )
-    except (IndexError, KeyError, TypeError, ValueError, SyntaxError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error
+    return info, bool(answers.get("o"))

@@ -23,7 +23,14 @@ from belay_py.errors import (
 )
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.protocol import BoardReset, Finished
-from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Channel, Expired, LinkLost
+from belay_py.session.channel import (
+    FIRST_INTERRUPT_INTERVAL,
+    LONGEST_INTERRUPT_INTERVAL,
+    Channel,
+    Dropped,
+    Expired,
+    LinkLost,
+)
 from belay_py.session.execution import ExecutionResult, execution_error, is_keyboard_interrupt, to_text
 from belay_py.session.turn import Turn
 
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
 
 _State = DeviceSessionState
+_FOR_EVER = 1e9  # seconds: what is asked for as inf, or as a number that a clock cannot hold
 
 
 class Operations:
@@ -48,24 +56,21 @@ class Operations:
         self._options = options
         self._lifecycle = lifecycle
         self._recovery: asyncio.Task[bool] | None = None
-        self._interrupting = False
 
     def deadline(self, timeout: float | None) -> float:
         """Turn a caller's timeout, seconds or None for the default, into a reading of the loop's clock."""
         if timeout is None:
             timeout = self._options.operation_timeout
-        if not timeout >= 0:
-            raise SettingsError(f"timeout is {timeout}; it must be a number of seconds, 0 or more")
-        return asyncio.get_running_loop().time() + timeout
+        if not isinstance(timeout, int | float) or not timeout >= 0:
+            raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
+        return asyncio.get_running_loop().time() + min(timeout, _FOR_EVER)
 
     # -- the operations -----------------------------------------------------------------------------------------
 
     async def run(self, source: bytes, timeout: float | None) -> ExecutionResult:
-        """Take the turn, run code, return what it wrote. See `DeviceSession.execute` for the errors."""
+        """Run code and return what it wrote. See `DeviceSession.execute` for the errors."""
         deadline = self.deadline(timeout)
-        if not self.turn.take():
-            await self.turn.wait(deadline)
-        return await self.run_begun(self.begin(), source, deadline)
+        return await self.run_begun(await self.begin(deadline), source, deadline)
 
     async def run_begun(
         self, channel: Channel, source: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
@@ -75,7 +80,7 @@ class Operations:
         try:
             event = await channel.execute(source, deadline, sink)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
-            await self._end_badly(channel, error)
+            await self._end_badly(channel, error, may_have_run=channel.repl.may_have_started)
         if isinstance(event, BoardReset):
             await self._bring_back(channel, restarted=True)
             raise BoardWasReset(
@@ -83,39 +88,41 @@ class Operations:
                 output_bytes=event.output,
             )
         self._end()
-        return self._result(event, time.perf_counter() - started)
+        return self._result(channel, event, time.perf_counter() - started)
 
     async def soft_reset(self, timeout: float | None) -> str:
         """Restart the interpreter and return what the boot printed."""
         deadline = self.deadline(timeout)
-        if not self.turn.take():
-            await self.turn.wait(deadline)
-        channel = self.begin()
+        channel = await self.begin(deadline)
         try:
             event = await channel.soft_reset(deadline)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
-            await self._end_badly(channel, error)
-        await self._bring_back(channel, restarted=True)
+            await self._end_badly(channel, error, may_have_run=True)
+        if not await self._bring_back(channel, restarted=True):
+            raise SessionTimeout(f"the board restarted, but then {self.trouble}", recovered=False)
         return to_text(event.boot_output.removeprefix(b"OK\r\n"))
 
     async def interrupt(self, timeout: float | None) -> bool:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""
-        channel = self.channel
-        if channel is None or not channel.exchanging:
-            return False
         deadline = self.deadline(timeout)
+        if self._recovery is not None and not self._recovery.done():
+            await self.settled()  # the code is being stopped already
+            return True
+        channel = self.channel
+        exchange = None if channel is None else channel.exchange
+        if channel is None or exchange is None:
+            return False
+        loop = asyncio.get_running_loop()
         interval = FIRST_INTERRUPT_INTERVAL
-        self._interrupting = True
-        try:
-            while channel.interrupt() and not await channel.exchange_over(interval):
-                interval = min(interval * 2, LONGEST_INTERRUPT_INTERVAL)
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise SessionTimeout(
-                        "the code on the board catches Ctrl-C and goes on; a soft or hard reset would end it",
-                        recovered=False,
-                    )
-        finally:
-            self._interrupting = False
+        # Only as long as it is the same execution: the next one is somebody else's.
+        while channel.exchange is exchange:
+            if loop.time() >= deadline:
+                raise SessionTimeout(
+                    "the code on the board catches Ctrl-C and goes on; reset the board", recovered=False
+                )
+            channel.interrupt()
+            await asyncio.wait([exchange], timeout=min(interval, max(0, deadline - loop.time())))
+            interval = min(interval * 2, LONGEST_INTERRUPT_INTERVAL)
         return True
 
     async def settled(self) -> None:
@@ -125,10 +132,12 @@ class Operations:
 
     # -- one operation ------------------------------------------------------------------------------------------
 
-    def begin(self) -> Channel:
-        """Start an operation whose turn has been taken. Raises, and passes the turn on, when the board is not there."""
+    async def begin(self, deadline: float) -> Channel:
+        """Take the turn and start an operation. Raises, without the turn, when the board is not there."""
+        if not self.turn.take():
+            await self.turn.wait(deadline)
         channel = self.channel
-        if channel is None or not channel.in_step:
+        if channel is None or not channel.in_step or not channel.is_of_this_loop or not self._lifecycle.allows("begin"):
             self.turn.release()
             raise self._unusable()
         self._lifecycle.flip("begin")
@@ -142,12 +151,12 @@ class Operations:
         self.last_used = time.time()
         self.turn.release()
 
-    async def _end_badly(self, channel: Channel, error: BaseException) -> NoReturn:
+    async def _end_badly(self, channel: Channel, error: BaseException, *, may_have_run: bool) -> NoReturn:
         """End an operation that did not come to its end, and raise what the caller is to see."""
         if isinstance(error, LinkLost):
             self.turn.release()
             reason = error.__cause__ or self.trouble
-            if channel.repl.may_have_started:
+            if may_have_run:
                 raise OutcomeUnknown(
                     f"{reason}. Code was running; nobody can tell how far it came"
                 ) from error.__cause__
@@ -157,9 +166,18 @@ class Operations:
             raise error
         epoch = self.boot_epoch
         recovered = await self._bring_back(channel)
+        did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
         if self.boot_epoch != epoch:
-            when = "while the code ran" if channel.started else "before the code arrived, which did not run"
-            raise BoardWasReset(f"the board restarted {when}: its variables are gone") from None
+            if did_not_run:
+                raise BoardWasReset(
+                    "the board restarted before the code arrived, which did not run: its variables are gone",
+                    outcome="not_started",
+                ) from error
+            raise BoardWasReset("the board restarted while the code ran: its variables are gone") from None
+        if isinstance(error, Dropped):
+            raise Interrupted(
+                "the code was stopped by interrupt() before the board had it all; none of it ran"
+            ) from None
         if isinstance(error, Expired):
             outcome = (
                 "the code was stopped and the board is ready again" if recovered else f"and since then {self.trouble}"
@@ -169,23 +187,29 @@ class Operations:
             ) from None
         raise error
 
-    def _result(self, event: Finished, duration: float) -> ExecutionResult:
+    def _result(self, channel: Channel, event: Finished, duration: float) -> ExecutionResult:
         if event.traceback:
-            if self._interrupting and is_keyboard_interrupt(event.traceback):
+            if channel.interrupted and is_keyboard_interrupt(event.traceback):
                 raise Interrupted("the code was stopped by interrupt()")
             raise execution_error(event.traceback, event.output)
         return ExecutionResult(event.output, duration)
 
     def _unusable(self) -> SessionClosed | Disconnected:
-        match self._lifecycle.state:
-            case _State.CREATED:
-                return SessionClosed("the session is not connected; use `async with session:` or `await connect()`")
-            case _State.DISPOSED:
-                return SessionClosed("the session was closed for good; make a new one")
-            case _State.DISCONNECTED:
-                return Disconnected(f"the session is not connected: {self.trouble}; `await connect()` tries anew")
-            case state:
-                return SessionClosed(f"the session is in {state.name}: {self.trouble}; `await connect()` tries anew")
+        state = self._lifecycle.state
+        if state is _State.CREATED:
+            return SessionClosed("the session is not connected; use it in `with` or `async with`, or connect() it")
+        if state is _State.DISPOSED:
+            return SessionClosed("the session was closed for good; make a new one")
+        if state is _State.DISCONNECTED:
+            return Disconnected(f"the session is not connected ({self.trouble}); connect() tries anew")
+        if state is _State.ERROR:
+            return SessionClosed(f"the session is in ERROR ({self.trouble}); connect() tries anew")
+        if self.channel is not None and not self.channel.is_of_this_loop:
+            return SessionClosed(
+                "the session was connected in another event loop; close() it and make one in each loop, or use "
+                "belay_py.sync"
+            )
+        return SessionClosed(f"the session is {state.name}; wait for that, or connect() again")
 
     # -- recovery -----------------------------------------------------------------------------------------------
 
@@ -210,6 +234,9 @@ class Operations:
                 f"the board did not return to its prompt within {limit:g} s: "
                 "its program catches Ctrl-C, or it hangs and needs a reset",
             )
+        except asyncio.CancelledError:
+            self._give_up(channel, "the event loop was shut down while the board was brought back to its prompt")
+            raise
         else:
             self.boot_epoch += restarted
             if self._lifecycle.state is _State.ACTIVE:

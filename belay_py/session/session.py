@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from belay_py.errors import SessionClosed
+from belay_py.errors import ConnectionFailed, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
 from belay_py.session.connection import open_connection
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from belay_py.session.channel import Channel
+    from belay_py.session.connection import Connection
     from belay_py.session.info import BoardInfo
     from belay_py.session.streaming import TextMode
 
@@ -50,7 +51,7 @@ class DeviceSession:
         """Counts the connections of this session: 1 during the first."""
         self._lifecycle = Lifecycle(self)
         self._operations = Operations(self.options, self._lifecycle)
-        self._opening: asyncio.Task[tuple[Channel, BoardInfo]] | None = None
+        self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
         self._info: BoardInfo | None = None
@@ -67,7 +68,11 @@ class DeviceSession:
 
     @property
     def boot_epoch(self) -> int:
-        """Counts the lives of the board's interpreter that this session knows of: 1 after the first connect."""
+        """Counts the lives of the board's interpreter that this session has seen: 1 after the first connect.
+
+        It rises with every reset that was noticed. Boards without ``sys.stdout`` cannot tell a reconnection from a
+        restart; there each connect counts.
+        """
         return self._operations.boot_epoch
 
     @property
@@ -79,7 +84,7 @@ class DeviceSession:
     def info(self) -> BoardInfo:
         """What the board said about itself at the latest connect. Raises `SessionClosed` before the first one."""
         if self._info is None:
-            raise SessionClosed("nothing is known of the board before the first connect; use `async with session:`")
+            raise SessionClosed("nothing is known of the board before the first connect; use `with`, or connect() it")
         return self._info
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -93,17 +98,18 @@ class DeviceSession:
         """
         operations = self._operations
         deadline = operations.deadline(self.options.connection_timeout)
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
         if not operations.turn.take():
             await operations.turn.wait(deadline)
         try:
-            if operations.channel is not None and operations.channel.in_step:
+            channel = operations.channel
+            if channel is not None and channel.in_step and channel.is_of_this_loop:
                 return
             self._lifecycle.fire("connect")
-            operations.channel, self._info = await self._open(deadline)
-            operations.trouble = ""
-            operations.last_used = time.time()
-            operations.boot_epoch += 1
-            self.generation += 1
+            if channel is not None:
+                await channel.closed()  # the one before, which went into ERROR, may still hold the port
+            await self._open(deadline)
             self._lifecycle.fire("connected")
         finally:
             operations.turn.release()
@@ -114,7 +120,12 @@ class DeviceSession:
             if not self._lifecycle.allows("disconnect"):
                 return
             self._lifecycle.fire("disconnect")
-            self._ending = asyncio.get_running_loop().create_task(self._end_connection())
+            operations = self._operations
+            operations.trouble = "this program disconnected it"
+            channel, operations.channel = operations.channel, None
+            ending = asyncio.get_running_loop().create_task(self._end_connection(channel))
+            self._ending = ending
+            ending.add_done_callback(self._ended)
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
         await asyncio.shield(self._ending)
 
@@ -129,11 +140,7 @@ class DeviceSession:
         await self._operations.settled()
 
     async def __aenter__(self) -> Self:
-        try:
-            await self.connect()
-        except BaseException:
-            await self.close()
-            raise
+        await self.connect()
         return self
 
     async def __aexit__(
@@ -203,12 +210,10 @@ class DeviceSession:
     async def _stream(self, source: bytes, timeout: float | None) -> AsyncGenerator[bytes]:
         operations = self._operations
         deadline = operations.deadline(timeout)
-        if not operations.turn.take():
-            await operations.turn.wait(deadline)
-        channel = operations.begin()
+        channel = await operations.begin(deadline)
         queue = OutputQueue(pause=channel.pause_reading, resume=channel.resume_reading)
         run = asyncio.get_running_loop().create_task(operations.run_begun(channel, source, deadline, queue.put))
-        run.add_done_callback(lambda _: queue.end())
+        run.add_done_callback(queue.end)
         try:
             while (data := await queue.get()) is not None:
                 yield data
@@ -219,46 +224,68 @@ class DeviceSession:
                 await asyncio.wait([run])
                 await operations.settled()
 
-    async def _open(self, deadline: float) -> tuple[Channel, BoardInfo]:
+    async def _open(self, deadline: float) -> None:
         """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
         self._opening = opening = asyncio.get_running_loop().create_task(
             open_connection(self.options, deadline, self._on_lost)
         )
         try:
-            return await opening
+            connection = await opening
         except asyncio.CancelledError:
-            if self.state is not _State.CONNECTING:
-                raise SessionClosed("the session was disconnected while it was connecting") from None
-            self._lifecycle.fire("lose")
-            raise
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                # It came about in the very moment in which nobody wanted it any more.
+                self._operations.channel = opening.result().channel
+                self._operations.channel.close()
+            me = asyncio.current_task()
+            if self.state is _State.CONNECTING:
+                self._lifecycle.fire("lose")
+                self._operations.trouble = "connecting was cancelled"
+                raise
+            if me is not None and me.cancelling():
+                raise
+            raise SessionClosed("the session was disconnected while it was connecting") from None
         except Exception as error:
             self._operations.trouble = str(error)
             self._move_if_allowed("fail")
             raise
         finally:
             self._opening = None
+        self._accept(connection)
 
-    async def _end_connection(self) -> None:
+    def _accept(self, connection: Connection) -> None:
         operations = self._operations
-        operations.trouble = "this program disconnected it"
+        if not connection.channel.in_step:
+            operations.trouble = f"{self.options.port} was lost right after the handshake"
+            self._move_if_allowed("fail")
+            raise ConnectionFailed(f"{operations.trouble}; is the board powered, the cable whole?")
+        operations.channel, self._info = connection.channel, connection.board
+        operations.trouble = ""
+        operations.last_used = time.time()
+        # A reconnection to a life of the interpreter that this session knows is no new epoch.
+        operations.boot_epoch += not (connection.known and self.generation)
+        self.generation += 1
+
+    async def _end_connection(self, channel: Channel | None) -> None:
         try:
             if self._opening is not None:
                 self._opening.cancel()
                 await asyncio.wait([self._opening])
-            channel, operations.channel = operations.channel, None
             if channel is not None:
                 channel.close()
                 await channel.closed()
         finally:
-            self._ending = None
             self._lifecycle.fire("disconnected")
             if self._closing:
                 self._move_if_allowed("dispose")
 
-    def _on_lost(self, error: Exception | None) -> None:
-        if self.state in (_State.CONNECTED, _State.ACTIVE, _State.IDLE):
-            self._operations.trouble = str(error) if error else "the link was closed"
-            self._operations.channel = None
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending = None
+
+    def _on_lost(self, channel: Channel, error: Exception | None) -> None:
+        operations = self._operations
+        if channel is operations.channel and self.state in (_State.CONNECTED, _State.ACTIVE, _State.IDLE):
+            operations.trouble = str(error) if error else "the link was closed"
+            operations.channel = None
             self._lifecycle.fire("lose")
 
     def _move_if_allowed(self, trigger: str) -> None:

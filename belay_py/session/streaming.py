@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from belay_py.session.execution import TextDecoder
+from belay_py.session.execution import ExecutionResult, TextDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -43,9 +43,14 @@ class OutputQueue:
             self._pause()
         self._rouse()
 
-    def end(self) -> None:
-        """No more will come."""
+    def end(self, run: asyncio.Task[ExecutionResult]) -> None:
+        """No more will come: ``run`` is done. The link is free for the next operation, whatever is still unread."""
+        if not run.cancelled():
+            run.exception()  # a consumer who left early does not want to hear of it
         self._ended = True
+        if self._paused:
+            self._paused = False
+            self._resume()
         self._rouse()
 
     async def get(self) -> bytes | None:
@@ -69,15 +74,17 @@ class OutputQueue:
 
 async def decoded(chunks: AsyncGenerator[bytes], mode: TextMode) -> AsyncGenerator[str]:
     """Turn bytes into text, in pieces or by lines (without their ends); closes ``chunks`` when it is closed."""
-    decoder, rest = TextDecoder(), ""
+    decoder, unfinished = TextDecoder(), [""]
     async with aclosing(chunks):
         async for data in chunks:
-            text = rest + decoder.decode(data)
+            text = decoder.decode(data)
             if mode == "lines":
-                *lines, rest = text.split("\n")
-                for line in lines:
-                    yield line
+                first, *others = text.split("\n")
+                unfinished.append(first)
+                for other in others:
+                    yield "".join(unfinished)
+                    unfinished = [other]
             elif text:
                 yield text
-        if rest := rest + decoder.decode(b"", final=True):
+        if rest := "".join(unfinished) + decoder.decode(b"", final=True):
             yield rest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 from belay_py.errors import SessionTimeout
@@ -16,11 +17,6 @@ class Turn:
     def __init__(self) -> None:
         self._held = False
         self._waiters: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def held(self) -> bool:
-        """Whether somebody has the turn."""
-        return self._held
 
     def take(self) -> bool:
         """Take the turn if it is free; return whether it was."""
@@ -46,7 +42,8 @@ class Turn:
                 self.release()  # it was handed over in the same moment: pass it on
             else:
                 waiter.cancel()
-                self._waiters.remove(waiter)
+                with contextlib.suppress(ValueError):  # a release in this very moment has skipped it already
+                    self._waiters.remove(waiter)
             if isinstance(error, TimeoutError):
                 raise SessionTimeout(
                     "the session was busy with another operation until the deadline; nothing was sent. "

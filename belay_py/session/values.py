@@ -23,9 +23,9 @@ class Evaluation:
         expression = expression.strip()
         try:
             ast.parse(expression, mode="eval")
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise InvalidCode(
-                f"{expression!r} is not one expression ({error}); run statements with execute()"
+                f"{_short(expression)} is not one expression ({_reason(error)}); run statements with execute()"
             ) from None
         self._marker = f"\x1e{secrets.token_hex(4)}:"
         # The line break ends a comment in the expression; the parentheses allow it to span lines.
@@ -39,8 +39,15 @@ class Evaluation:
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
-            shown = text if len(text) <= 80 else text[:77] + "..."
             raise ValueNotSupported(
-                f"the value {shown} has no literal form that can be sent; "
+                f"the value {_short(text)} has no literal form that can be sent; "
                 "evaluate str(...) of it, or a tuple of the parts you need"
             ) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _reason(error: Exception) -> str:
+    return error.msg if isinstance(error, SyntaxError) else str(error) or type(error).__name__

@@ -6,6 +6,7 @@ fit as they are; a serial port gets one of its own.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -82,3 +83,14 @@ class LinkOptions:
 
 Opener: TypeAlias = Callable[[str, Receiver, LinkOptions], Awaitable[Transport]]
 """Opens one kind of port: the whole port string, who receives, how to open it."""
+
+
+def close_orphan(transport: Transport) -> None:
+    """Give back the port of a transport whose event loop is closed, which cannot close itself any more. Never raises.
+
+    Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets.
+    """
+    device = getattr(transport, "serial", None) or getattr(transport, "_sock", None)
+    with contextlib.suppress(OSError, RuntimeError):
+        if device is not None:
+            device.close()

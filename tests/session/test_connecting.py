@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from belay_py import (
-    BelayError,
     ConnectionFailed,
     DeviceBusy,
     DeviceNotFound,
@@ -323,8 +322,11 @@ def test_wrong_options() -> None:
     assert DeviceSession(options, baudrate=9600).options.operation_timeout == 3
 
 
-async def test_a_failing_async_with_leaves_a_disposed_session() -> None:
+async def test_a_failing_async_with_leaves_a_session_that_can_try_again() -> None:
     session = DeviceSession("/dev/there-is-no-such-port")
-    with pytest.raises(BelayError):
-        await session.__aenter__()
+    for _ in range(2):
+        with pytest.raises(DeviceNotFound):
+            await session.__aenter__()
+        assert session.state is State.ERROR
+    await session.close()
     assert session.state is State.DISPOSED
