@@ -72,11 +72,6 @@ class RawRepl:
         return self._state
 
     @property
-    def running(self) -> bool:
-        """Whether the board has acknowledged the code and has not yet ended its response."""
-        return self._state is ReplState.OUTPUT
-
-    @property
     def may_have_started(self) -> bool:
         """Whether the end of the latest code was handed out: only then can the board have run any of it."""
         return self._upload is not None and self._upload.end_sent
@@ -108,10 +103,10 @@ class RawRepl:
     def submit(self, code: bytes, *, nonce: str = "", stream: bool = False) -> None:
         """Queue code for execution; legal in READY only.
 
-        With a ``nonce``, fresh letters and digits, four at least, nothing that the code prints can be taken for the
-        end of its response; the board must have run `PREPARE` in this life of its interpreter. Without one the
-        response is taken at its word. With ``stream`` the output comes as `Output` events, else in `Finished`. The
-        code must hold no byte that `find_unsendable` finds.
+        With a ``nonce``, four fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
+        prints can be taken for the end of its response; the board must have run `PREPARE` in this life of its
+        interpreter. Without one the response is taken at its word. With ``stream`` the output comes as `Output` events,
+        else in `Finished`. The code must hold no byte that `find_unsendable` finds.
         """
         self._require_ready("submit code")
         features = self.features

@@ -21,6 +21,7 @@ _END = b"\x04>"
 _RAW_BANNER = re.compile(RAW_BANNER)
 _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
+_LONGEST_SIGN = 128  # more than a fence's reply goes on after its nonce, or the banner of paste mode is long
 _TRACEBACK = b"\x04Traceback"
 # What the next bytes may be when a \x04 ends the output: the prompt, a reboot, or a traceback.
 _ENDINGS = (b"\x04\x04>", b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
@@ -100,18 +101,27 @@ class MarkedResponse:
         self.boot_output: bytes | None = None
         self.doubtful = False
         """Whether the fence must be sent, or has been."""
-        self.fence = RAW_PASTE + b"{}['%s']" % fence.encode() + CTRL_D
+        self._fence_nonce = fence.encode()
         self._marked_end = marker.encode() + b"\x04\x04>"
-        # As one line of code for the raw REPL answers; the traceback has the board's own words in between.
-        self._fence_reply = re.compile(
-            rb"(?:R\x01..\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
-            rb"\x04Traceback[^\x04]*KeyError: '?%s'?\r*\n\x04>" % re.escape(fence.encode()),
-            re.DOTALL,
-        )
         self._buffer = bytearray()
         self._searched = 0
         self._taken = False
         self._output: bytes | None = None
+
+    @property
+    def fence(self) -> bytes:
+        """What to send when the response has become doubtful."""
+        return RAW_PASTE + b"{}['%s']" % self._fence_nonce + CTRL_D
+
+    def _find_fence_reply(self, whole: bytes) -> re.Match[bytes] | None:
+        # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest. What stands
+        # between the traceback's first word and the exception differs between boards.
+        return re.search(
+            rb"(?:R\x01..\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
+            rb"\x04Traceback[^\x04]*KeyError: '?%s'?\r*\n\x04>" % re.escape(self._fence_nonce),
+            whole,
+            re.DOTALL,
+        )
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes; return what follows the response once that is over, None before."""
@@ -138,8 +148,14 @@ class MarkedResponse:
         return end >= 0 and buffer.rfind(_TRACEBACK, 0, end) >= 0
 
     def _receive_fenced(self) -> bytes | None:
+        # A program may have forged an end early and print on for megabytes: look at what is new, and only if something
+        # is there, at all of it.
+        new = max(0, self._searched - _LONGEST_SIGN)
+        self._searched = len(self._buffer)
+        if self._buffer.find(self._fence_nonce, new) < 0 and self._buffer.find(FRIENDLY_PASTE_BANNER, new) < 0:
+            return None
         whole = bytes(self._buffer)
-        reply = self._fence_reply.search(whole)
+        reply = self._find_fence_reply(whole)
         if reply is None:
             friendly = whole.rfind(_BOOTED_FRIENDLY)
             if friendly >= 0 and FRIENDLY_PASTE_BANNER in whole[friendly:]:

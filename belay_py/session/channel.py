@@ -6,6 +6,7 @@ Everything here speaks of exchanges and clock readings; what they mean to a call
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from belay_py.transports.base import Transport
 
+
+_log = logging.getLogger(__name__)
 
 # A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
 # repeated; the intervals are those of 1,080 recovered runs.
@@ -57,6 +60,7 @@ class Channel(asyncio.Protocol):
         self._transport: Transport | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._end_reason: Exception | None = None
+        self._stray = 0
         self._sink: Callable[[bytes], None] | None = None
         self._waiter: asyncio.Future[Event] | None = None
         self._deadline = 0.0
@@ -74,6 +78,9 @@ class Channel(asyncio.Protocol):
             repl.receive_data(data)
         except ProtocolViolation as violation:
             self._fail(violation)
+        if repl.stray != self._stray:
+            _log.debug("the board sent %d bytes that nobody asked for; they were dropped", repl.stray - self._stray)
+            self._stray = repl.stray
         while (event := repl.next_event()) is not None:
             if isinstance(event, Output):
                 if self._sink is not None:

@@ -118,10 +118,10 @@ def _not_found(port: str, devices: Iterable[str] | None) -> DeviceNotFound:
     return DeviceNotFound(f"there is no {port}: {hint}there are {', '.join(there)}")
 
 
-def _not_permitted(port: str) -> ConnectionFailed:
+def _not_permitted(port: str) -> ConnectionFailed | DeviceBusy:
     message = f"no permission to open {port}"
-    if sys.platform == "win32":
-        return ConnectionFailed(f"{message}: another program has it open; close that")
+    if sys.platform == "win32":  # where ports are exclusive, and this is how that shows
+        return DeviceBusy(f"{port} is in use: another program has it open; close that")
     import grp  # noqa: PLC0415  Windows has none
 
     try:

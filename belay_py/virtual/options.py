@@ -10,7 +10,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from belay_py.errors import DeviceNotFound
+from belay_py.errors import DeviceNotFound, SettingsError
 
 SCHEME = "virtual:"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualBoardOptions:
-    """A board as it is built. Sizes are bytes; a value out of range raises ValueError."""
+    """A board as it is built. Sizes are bytes; a value out of range raises `SettingsError`."""
 
     folder: str | None = None
     """A folder of the host that holds the board's files; None keeps them in memory."""
@@ -47,11 +47,11 @@ class VirtualBoardOptions:
         ):  # fmt: skip
             value = getattr(self, name)
             if not least <= value <= most:
-                raise ValueError(f"{name} must be between {least} and {most}, not {value}")
+                raise SettingsError(f"{name} must be between {least} and {most}, not {value}")
         for name, allowed in (("raw_paste", ("on", "refused", "absent")), ("overrun", ("stall", "drop"))):
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+                raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
     def identity(self, name: str) -> bytes:
         """Give the eight or more bytes of the board's unique id."""

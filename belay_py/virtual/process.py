@@ -246,7 +246,7 @@ class BoardProcess:
     def set_adc(self, channel: int | str, value: int) -> None:
         """Set what ``machine.ADC(channel).read_u16()`` reads, 0 to 65535."""
         if not 0 <= value <= 65535:
-            raise ValueError(f"an ADC reads 0 to 65535, not {value}")
+            raise errors.SettingsError(f"an ADC reads 0 to 65535, not {value}")
         self._request({"do": "set_adc", "channel": str(channel), "value": int(value)})
 
     def set_pin(self, pin: int | str, level: int) -> None:
