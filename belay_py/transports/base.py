@@ -90,7 +90,10 @@ def close_orphan(transport: Transport) -> None:
 
     Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets.
     """
-    device = getattr(transport, "serial", None) or getattr(transport, "_sock", None)
-    with contextlib.suppress(OSError, RuntimeError):
+    for name in ("serial", "_sock"):
+        device = getattr(transport, name, None)
         if device is not None:
-            device.close()
+            with contextlib.suppress(OSError, RuntimeError):
+                device.close()
+    if hasattr(transport, "_sock"):
+        transport._sock = None  # noqa: SLF001  asyncio takes it for the sign that nothing was left open

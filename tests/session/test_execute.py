@@ -177,5 +177,5 @@ async def test_a_session_that_was_never_connected_says_how_to_connect() -> None:
     session = DeviceSession("virtual:")
     with pytest.raises(SessionClosed, match="async with"):
         await session.execute("pass")
-    with pytest.raises(SessionClosed, match="async with"):
+    with pytest.raises(SessionClosed, match="before the first connect"):
         _ = session.info
