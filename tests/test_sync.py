@@ -118,7 +118,7 @@ def test_a_forked_child_is_refused_the_parents_session_and_may_make_its_own(port
 
 
 def test_a_call_from_the_loops_own_thread_is_refused(port: str) -> None:
-    from belay_py.sync import _loop_thread
+    from belay_py.sync.loop_thread import loop_thread
 
     async def inside() -> None:
         with contextlib.closing(DeviceSession(port)) as session:
@@ -128,4 +128,4 @@ def test_a_call_from_the_loops_own_thread_is_refused(port: str) -> None:
         pass
 
     with pytest.raises(BelayError, match="called from its own loop"):
-        _loop_thread().run(inside(), settle=nothing)
+        loop_thread().run(inside(), settle=nothing)
