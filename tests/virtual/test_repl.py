@@ -131,15 +131,9 @@ def test_out_of_memory_while_pasting_aborts_and_recovers(make_board: Callable[..
         client.enter_raw()
         client.send(b"\x05A\x01")
         client.read_exactly(5)
-        code = b"x = [" + b"'%d'," * 40000
-        received = b""
-        for at in range(0, len(code), 2048):
-            client.send(code[at : at + 2048])
-            if not client.silent(0):
-                received = client.read_exactly(1)
-                if received == b"\x04":
-                    break
-        assert received == b"\x04"
+        # The ring stalls the sender, and after the abort the board takes what still comes and drops it.
+        client.send(b"x = [" + b"'%d'," * 40000)
+        assert client.read_until(b"\x04").strip(b"\x01") == b"\x04"
         client.send(b"\x04")
         assert b"MemoryError" in client.read_until(b"\x04>")
         assert client.output("print('in step')") == "in step\r\n"
