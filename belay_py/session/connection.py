@@ -50,7 +50,7 @@ async def open_connection(
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
         channel.marked = how.framing == "marked" and board.capabilities.marked_output
-    except BaseException as error:
+    except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
         if isinstance(error, Expired) and features is None:

@@ -37,7 +37,7 @@ class Turn:
         try:
             async with asyncio.timeout_at(deadline):
                 await waiter
-        except BaseException as error:
+        except BaseException as error:  # it goes on, or one of ours does
             if waiter.done() and not waiter.cancelled():
                 self.release()  # it was handed over in the same moment: pass it on
             else:

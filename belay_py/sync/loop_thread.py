@@ -122,7 +122,7 @@ class LoopThread:
         try:
             self._loop.call_soon_threadsafe(call.start)
             call.wait()
-        except BaseException:
+        except BaseException:  # Ctrl-C above all; it goes on below
             self._loop.call_soon_threadsafe(call.cancel)
             call.wait()
             cleanup = _Call(self._loop, settle())

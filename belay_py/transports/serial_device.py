@@ -130,7 +130,7 @@ def open_device(port: str, options: LinkOptions) -> SerialDevice:
     except (OSError, ValueError, OverflowError, termios.error) as exc:
         device.close()
         raise explain(port, exc) from exc
-    except BaseException:
+    except BaseException:  # it goes on when nothing is left open
         device.close()
         raise
     return device

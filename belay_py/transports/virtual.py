@@ -59,7 +59,7 @@ def _plug_in(port: str) -> _Plugged:
         board = open_board(port)
         try:
             return _Plugged(board, board.open_wire(), ours)
-        except BaseException:
+        except BaseException:  # it goes on when nothing is left open
             if ours:
                 _close(board)
             raise

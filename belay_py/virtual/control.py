@@ -34,7 +34,7 @@ def receive(link: socket.socket) -> tuple[dict[str, Any], int | None]:
         if length > _LARGEST:
             raise EOFError
         message = json.loads(_exactly(link, length, fds))
-    except BaseException:
+    except BaseException:  # it goes on when nothing is left open
         for fd in fds:
             with contextlib.suppress(OSError):
                 os.close(fd)

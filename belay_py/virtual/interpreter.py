@@ -69,7 +69,7 @@ class Interpreter:
             self._interrupt_char = self.memory.word(fw.INTERRUPT_CHAR)
             self._pending = self.memory.word(fw.PENDING_EXCEPTION)
             self.ring = self._set_up()
-        except BaseException:
+        except BaseException:  # it goes on when nothing is left open
             self._store.close()
             raise
 

@@ -207,7 +207,7 @@ class Mainboard:
             if other is not None:
                 self._reader.join(_LAST_BYTES)
             self.detach()
-        except BaseException:
+        except BaseException:  # it goes on when nothing is left open
             wire.close()
             raise
         self._wire = wire

@@ -91,7 +91,7 @@ class BoardProcess:
             except OSError as error:
                 self._end()
                 raise errors.VirtualBoardUnavailable(f"{self.port} could not be started: {error}") from error
-            except BaseException:
+            except BaseException:  # it goes on when nothing is left open
                 self._end()
                 raise
 
@@ -207,7 +207,7 @@ class BoardProcess:
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
                 self.attach(board, holder=holder)
                 host.setblocking(False)
-            except BaseException:
+            except BaseException:  # it goes on when nothing is left open
                 host.close()
                 raise
         return host

@@ -202,7 +202,8 @@ async def test_virtual_board() -> None:
 async def test_a_cancelled_start_leaves_no_board() -> None:
     board = VirtualBoard()
     task = asyncio.create_task(board.start())
-    await asyncio.sleep(0.05)
+    while board.process.pid is None:
+        await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
