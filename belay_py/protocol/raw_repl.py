@@ -50,8 +50,6 @@ class RawRepl:
         self._outgoing = b""
         self._buffer = b""
         self._response: PlainResponse | MarkedResponse = PlainResponse()
-        self._whole_end = b""
-        self._fenced = False
         self._stream = False
         self._upload: Upload | None = None
         self._handshake = Handshake()
@@ -112,15 +110,12 @@ class RawRepl:
         features = self.features
         assert features is not None  # READY comes after a handshake, which sets it
         self._stream = stream
-        self._fenced = False
         if nonce:
             marker = nonce[:2]
             code = mark(code, marker)
             self._response = MarkedResponse(marker, nonce[2:])
-            self._whole_end = marker.encode() + b"\x04\x04>"
         else:
             self._response = PlainResponse()
-            self._whole_end = b"\x04\x04>"
         # An empty line would be a soft reset on boards that take plain code.
         self._upload = Upload(code or b"pass", window=features.window, chunk=self._chunk)
         self._state = ReplState.HEADER
@@ -186,9 +181,10 @@ class RawRepl:
     def _is_whole_response(self, data: bytes) -> bool:
         """The common case, a whole response in one read and no exception, at the cost of two comparisons."""
         reply = self._raw_paste_reply
-        if not data.endswith(self._whole_end) or not data.startswith(reply) or self._stream:
+        end = self._response.end
+        if not data.endswith(end) or not data.startswith(reply) or self._stream:
             return False
-        credits_and_output = data[len(reply) : -len(self._whole_end)].lstrip(codes.CTRL_A)
+        credits_and_output = data[len(reply) : -len(end)].lstrip(codes.CTRL_A)
         if not credits_and_output.startswith(codes.CTRL_D) or self._upload is None or not self._upload.end_sent:
             return False
         output = credits_and_output[1:]
@@ -278,10 +274,10 @@ class RawRepl:
 
     def _on_output(self, data: bytes) -> bytes:
         response = self._response
+        was_doubtful = response.doubtful
         rest = response.receive(data)
-        if rest is None and response.doubtful and not self._fenced:
+        if response.doubtful and not was_doubtful:
             assert isinstance(response, MarkedResponse)  # a plain one has no doubts
-            self._fenced = True
             self._outgoing += response.fence
         if self._stream and (output := response.take_output()):
             self._events.append(Output(output))

@@ -18,19 +18,22 @@ IS_PREPARED: Final = b"try:\n _q\n print(True)\nexcept NameError:print(False)"
 on ``builtins`` is found by names only, not as an attribute (tried on 1.29)."""
 
 _END = b"\x04>"
+_CLEAN_END = b"\x04\x04>"
 _RAW_BANNER = re.compile(RAW_BANNER)
 _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
 _LONGEST_SIGN = 128  # more than a fence's reply goes on after its nonce, or the banner of paste mode is long
 _TRACEBACK = b"\x04Traceback"
 # What the next bytes may be when a \x04 ends the output: the prompt, a reboot, or a traceback.
-_ENDINGS = (b"\x04\x04>", b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
+_ENDINGS = (_CLEAN_END, b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
 
 
 class PlainResponse:
     """A response that is taken at its word: for boards without ``sys.stdout``, and on request."""
 
     doubtful = False
+    end = _CLEAN_END
+    """What a response without an exception ends in."""
 
     def __init__(self) -> None:
         self.traceback = b""
@@ -102,7 +105,9 @@ class MarkedResponse:
         self.doubtful = False
         """Whether the fence must be sent, or has been."""
         self._fence_nonce = fence.encode()
-        self._marked_end = marker.encode() + b"\x04\x04>"
+        self._marker = marker.encode()
+        self.end = self._marker + _CLEAN_END
+        """What a response without an exception ends in."""
         self._buffer = bytearray()
         self._searched = 0
         self._taken = False
@@ -129,9 +134,9 @@ class MarkedResponse:
         buffer += data
         if self.doubtful:
             return self._receive_fenced()
-        found = buffer.find(self._marked_end, max(0, self._searched - len(self._marked_end)))
+        found = buffer.find(self.end, max(0, self._searched - len(self.end)))
         if found >= 0:
-            return self._finish(found, found + len(self._marked_end))
+            return self._finish(found, found + len(self.end))
         self.doubtful = self._looks_over()
         self._searched = len(buffer)
         return None
@@ -164,7 +169,7 @@ class MarkedResponse:
                 return self._finish(boot, len(whole), boot_output=whole[boot:])
             return None
         before = whole[: reply.start()]
-        if (marked := before.find(self._marked_end)) >= 0:
+        if (marked := before.find(self.end)) >= 0:
             return self._finish(marked, reply.end())
         end = before.rfind(_END)
         banner, reboot = _last(_RAW_BANNER, before), _last(_REBOOT, before)
@@ -202,7 +207,7 @@ class MarkedResponse:
         # Nothing ran if the board aborted while it read or compiled; then the traceback stands at the start.
         if self.doubtful or (buffer.startswith(CTRL_D) and not self._taken):
             return 0
-        marker = self._marked_end[:-3]
+        marker = self._marker
         position = buffer.find(CTRL_D)
         while position >= 0:
             if self._may_be_the_end(position):
@@ -214,6 +219,6 @@ class MarkedResponse:
 
     def _may_be_the_end(self, position: int) -> bool:
         following = bytes(self._buffer[position : position + 24])
-        if following.startswith(b"\x04\x04>") and len(following) > 3:
+        if following.startswith(_CLEAN_END) and len(following) > len(_CLEAN_END):
             return False  # without the marker, and something follows: the program printed it
         return any(following.startswith(ending[: len(following)]) for ending in _ENDINGS)

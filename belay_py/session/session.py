@@ -100,8 +100,7 @@ class DeviceSession:
         deadline = operations.deadline(self.options.connection_timeout)
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        if not operations.turn.take():
-            await operations.turn.wait(deadline)
+        await operations.turn.wait(deadline)
         try:
             channel = operations.channel
             if channel is not None and channel.in_step and channel.is_of_this_loop:

@@ -26,7 +26,7 @@ class Turn:
         return True
 
     async def wait(self, deadline: float) -> None:
-        """Queue for the turn until ``deadline``, a reading of the loop's clock.
+        """Take the turn, or queue for it until ``deadline``, a reading of the loop's clock.
 
         Raises `SessionTimeout` when it does not come in time; nothing was started then.
         """

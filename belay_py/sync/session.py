@@ -48,7 +48,6 @@ class DeviceSession:
         if thread.ended:
             coroutine.close()
             raise SessionClosed("the program is ending, and its sessions were closed; use them before that")
-        thread.sessions.add(self._session)
         return thread.run(coroutine, settle=self._session.settled)
 
     def _run_if_alive(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -105,6 +104,7 @@ class DeviceSession:
 
     def connect(self) -> None:
         """See `belay_py.DeviceSession.connect`."""
+        loop_thread().sessions.add(self._session)  # to be closed when the program ends
         self._run(self._session.connect())
 
     def disconnect(self) -> None:
