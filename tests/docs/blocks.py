@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,3 +123,17 @@ def environment(folder: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     kept = {name: value for name, value in os.environ.items() if name != "BELAY_PORT"}
     return {**kept, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path, "MYPYPATH": str(ROOT)}
+
+
+def run_python(program: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a Python program in a folder, with warnings as errors and nothing on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", program, *arguments],
+        cwd=folder,
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .blocks import ROOT, TIMEOUT, difference, environment
+from .blocks import ROOT, difference, run_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,16 +35,7 @@ set 85.0 C, the board read 85.0 C
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / name, *arguments],
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    done = run_python(EXAMPLES / name, folder, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -24,6 +24,7 @@ from .blocks import (
     difference,
     environment,
     parse_blocks,
+    run_python,
     steps,
 )
 
@@ -50,16 +51,7 @@ def run_program(text: str, shown: str, folder: Path) -> str:
     """Run a program with warnings as errors; tell what is wrong with what it prints, or with how it ends."""
     program = folder / "program.py"
     program.write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", program],
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    done = run_python(program, folder)
     if done.returncode or done.stderr:
         return f"status {done.returncode}\n{done.stderr}"
     return difference(shown, done.stdout)
