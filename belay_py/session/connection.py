@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.options import DeviceSessionOptions
+    from belay_py.transports.base import Receiver
 
 
 class Connection(NamedTuple):
@@ -35,15 +37,10 @@ async def open_connection(
     `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
     """
     how = options.communication
-    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await open_transport(options.port, channel, link)
-        except TimeoutError:
-            raise ConnectionFailed(_slow_opening(options)) from None
+        await open_port(options, channel, deadline)
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
         if isinstance(reply, BoardReset) or reply.traceback:
@@ -68,6 +65,25 @@ async def open_connection(
             raise ConnectionFailed(f"on {options.port} {error}") from error
         raise
     return Connection(channel, board, known)
+
+
+async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline: float) -> None:
+    """Open the port that ``options`` describe, and connect ``receiver`` to it. Nothing is sent.
+
+    Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or `SettingsError` for a trace that cannot be written.
+    """
+    how = options.communication
+    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
+    try:
+        async with asyncio.timeout_at(deadline):
+            if options.trace is None:
+                await open_transport(options.port, receiver, link)
+            else:
+                from belay_py.transports.tracing import open_traced  # noqa: PLC0415  only who traces pays for it
+
+                await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace))
+    except TimeoutError:
+        raise ConnectionFailed(_slow_opening(options)) from None
 
 
 def _slow_opening(options: DeviceSessionOptions) -> str:

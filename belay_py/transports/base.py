@@ -88,8 +88,9 @@ Opener: TypeAlias = Callable[[str, Receiver, LinkOptions], Awaitable[Transport]]
 def close_orphan(transport: Transport) -> None:
     """Give back the port of a transport whose event loop is closed, which cannot close itself any more. Never raises.
 
-    Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets.
+    Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets, traced or not.
     """
+    transport = getattr(transport, "traced", transport)
     for name in ("serial", "_sock"):
         device = getattr(transport, name, None)
         if device is not None:

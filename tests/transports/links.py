@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import tempfile
 import threading
 import tty
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import serial.rfc2217
 from belay_py.transports import LinkOptions, Receiver, Transport, open_transport
 from belay_py.transports.memory import MemoryBoard, memory_pair
 from belay_py.transports.threaded import open_threaded
+from belay_py.transports.tracing import open_traced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -162,6 +164,16 @@ async def memory_link() -> AsyncIterator[tuple[Opener, Peer]]:
     yield url_opener(board.port), MemoryPeer(board)
 
 
+@contextlib.asynccontextmanager
+async def traced_link() -> AsyncIterator[tuple[Opener, Peer]]:
+    with pty() as (peer, path), tempfile.NamedTemporaryFile() as file:
+
+        async def opener(receiver: Receiver) -> Transport:
+            return await open_traced(open_transport, path, receiver, LinkOptions(), file.name)
+
+        yield opener, peer
+
+
 class _LinedPty(serial.Serial):
     """A pseudo-terminal with modem lines, which real ones lack and the port manager asks for."""
 
@@ -269,4 +281,5 @@ LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opene
     "socket": socket_link,
     "memory": memory_link,
     "rfc2217": rfc2217_link,
+    "traced pty": traced_link,
 }
