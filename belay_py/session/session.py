@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import time
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
 from belay_py.session.connection import open_connection
 from belay_py.session.execution import ExecutionResult, encode_code
+from belay_py.session.monitor import Monitoring
 from belay_py.session.operations import Operations
 from belay_py.session.streaming import OutputQueue, decoded
 from belay_py.session.values import Evaluation
@@ -51,6 +53,7 @@ class DeviceSession:
         """Counts the connections of this session: 1 during the first."""
         self._lifecycle = Lifecycle(self)
         self._operations = Operations(self.options, self._lifecycle)
+        self._monitoring = Monitoring(self.options, self._operations, self._lifecycle)
         self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
@@ -115,6 +118,7 @@ class DeviceSession:
 
     async def disconnect(self) -> None:
         """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
+        await self._monitoring.end()
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
@@ -188,6 +192,25 @@ class DeviceSession:
         with ``contextlib.aclosing``, or leaves the loop) stops the board; one that is slow holds it back.
         """
         chunks = self._stream(encode_code(code), timeout)
+        return chunks if mode == "bytes" else decoded(chunks, mode)
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: TextMode = "text") -> AsyncGenerator[str]: ...
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: Literal["bytes"]) -> AsyncGenerator[bytes]: ...
+
+    def monitor(
+        self, *, timeout: float = math.inf, mode: TextMode | Literal["bytes"] = "text"
+    ) -> AsyncGenerator[str] | AsyncGenerator[bytes]:
+        """Yield what the board's own program prints, without stopping it: the port is opened and nothing is sent.
+
+        For a session that is not connected, and stays so. It ends with the link (`Disconnected`), after ``timeout``
+        seconds (`SessionTimeout`), or when the consumer leaves (see `stream`); the port is closed then. A slow consumer
+        holds the board back. Raises what opening raises (`DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`), and
+        `IllegalTransition` when connected.
+        """
+        chunks = self._monitoring.follow(timeout)
         return chunks if mode == "bytes" else decoded(chunks, mode)
 
     async def interrupt(self, *, timeout: float | None = None) -> bool:

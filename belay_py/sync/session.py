@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -153,6 +154,21 @@ class DeviceSession:
         if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
             return self._iterate(self._session.stream(code, timeout=timeout, mode="bytes"))
         return self._iterate(self._session.stream(code, timeout=timeout, mode=mode))
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: TextMode = "text") -> Iterator[str]: ...
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: Literal["bytes"]) -> Iterator[bytes]: ...
+
+    def monitor(
+        self, *, timeout: float = math.inf, mode: TextMode | Literal["bytes"] = "text"
+    ) -> Iterator[str] | Iterator[bytes]:
+        """See `belay_py.DeviceSession.monitor`. Leaving the loop early closes the port."""
+        loop_thread().sessions.add(self._session)  # to be closed when the program ends
+        if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
+            return self._iterate(self._session.monitor(timeout=timeout, mode="bytes"))
+        return self._iterate(self._session.monitor(timeout=timeout, mode=mode))
 
     def _iterate(self, pieces: AsyncGenerator[_T]) -> Iterator[_T]:
         try:
