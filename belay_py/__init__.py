@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
     from belay_py.errors import InvalidCode as InvalidCode
+    from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
     from belay_py.errors import SessionClosed as SessionClosed
@@ -47,6 +48,7 @@ _HOMES = {
         "IllegalTransition",
         "Interrupted",
         "InvalidCode",
+        "NotSupported",
         "OutcomeUnknown",
         "ProtocolViolation",
         "SessionClosed",

@@ -123,6 +123,10 @@ class ValueNotSupported(BelayError):
     """A value on the board has no form that can be sent to the host. The message names its type."""
 
 
+class NotSupported(BelayError):
+    """The board, its firmware or its port lacks what was asked for. The message names it."""
+
+
 class InvalidCode(BelayError, ValueError):
     """Code that cannot be sent to a board as it is. The message names the place and the fix."""
 

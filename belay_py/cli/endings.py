@@ -38,6 +38,7 @@ _STATUS: tuple[tuple[type[errors.BelayError], int], ...] = (
     (errors.SettingsError, USAGE),
     (errors.InvalidCode, USAGE),
     (errors.ValueNotSupported, USAGE),
+    (errors.NotSupported, USAGE),
     (errors.DeviceNotFound, NO_DEVICE),
     (errors.DeviceBusy, NO_DEVICE),
     (errors.ConnectionFailed, NO_DEVICE),  # VirtualBoardUnavailable is one

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from belay_py.errors import ConnectionFailed, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
+from belay_py.session.clock import set_clock
 from belay_py.session.connection import open_connection
 from belay_py.session.execution import ExecutionResult, encode_code
 from belay_py.session.monitor import Monitoring
@@ -226,6 +227,19 @@ class DeviceSession:
         Raises `SessionTimeout`, `OutcomeUnknown` or `SessionClosed`.
         """
         return await self._operations.soft_reset(timeout)
+
+    async def set_time(
+        self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None
+    ) -> datetime:
+        """Give the board's clock the host's local time, or its UTC; return what the clock shows then.
+
+        ``when`` sets another time: it is what the clock is to show now, or, with ``utc``, that in UTC. The clock is set
+        at the moment at which a second begins, which takes a second at most, and is right to half a round trip. Raises
+        `NotSupported` when the board has no ``machine.RTC``, and what `execute` raises.
+        """
+        deadline = self._operations.deadline(timeout)
+        platform = None if self._info is None else self._info.platform
+        return await set_clock(self.execute, platform=platform, when=when, utc=utc, deadline=deadline)
 
     # -- internals ----------------------------------------------------------------------------------------------
 

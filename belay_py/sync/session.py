@@ -184,3 +184,7 @@ class DeviceSession:
     def soft_reset(self, *, timeout: float | None = None) -> str:
         """See `belay_py.DeviceSession.soft_reset`."""
         return self._run(self._session.soft_reset(timeout=timeout))
+
+    def set_time(self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None) -> datetime:
+        """See `belay_py.DeviceSession.set_time`."""
+        return self._run(self._session.set_time(when, utc=utc, timeout=timeout))
