@@ -14,7 +14,7 @@ import typer
 from belay_py import errors
 from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
-from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout  # noqa: TC001  typer reads them
+from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout, Trace  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def exec_(
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
     exact: Exact = False,
+    trace: Trace = None,
 ) -> None:
     """Run statements on the board; their output appears as it comes.
 
@@ -46,7 +47,7 @@ def exec_(
       echo "print('hi')" | belay-py exec -
     """
     source = _read_stdin() if code == _STDIN else code
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         _stream(board, source, math.inf if timeout is None else timeout, exact=exact)
 
 
@@ -59,6 +60,7 @@ def run(
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
     exact: Exact = False,
+    trace: Trace = None,
 ) -> None:
     """Run a file of this computer on the board, without storing it there.
 
@@ -72,7 +74,7 @@ def run(
       belay-py run - < blink.py
     """
     source = _read_stdin() if file == _STDIN else _read(file)
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         try:
             _stream(board, source, math.inf if timeout is None else timeout, exact=exact)
         except errors.ExecutionError as error:
@@ -89,6 +91,7 @@ def eval_(
     timeout: Timeout = None,
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
+    trace: Trace = None,
 ) -> None:
     """Evaluate one expression on the board and print its repr.
 
@@ -102,7 +105,7 @@ def eval_(
     # The repr is made on the board, so any object has one, and what the expression itself prints is not lost.
     # The line breaks end a comment in the expression; the parentheses allow it to span lines.
     source = f"print(repr((\n{_check(expr)}\n)))"
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         _stream(board, source, timeout)
 
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -82,7 +83,8 @@ def _run(verb: Callable[[], None]) -> int:
     except KeyboardInterrupt as stop:
         number = stop.signal_number if isinstance(stop, Stopped) else signal.SIGINT
         consequence = stop.consequence if isinstance(stop, Stopped) else ""
-        print(f"stopped by {signal.Signals(number).name}{consequence and ': '}{consequence}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal's window was closed, which is what SIGHUP tells
+            print(f"stopped by {signal.Signals(number).name}{consequence and ': '}{consequence}", file=sys.stderr)
         return 128 + number
     except BrokenPipeError:
         _drop_output()

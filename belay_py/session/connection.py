@@ -50,19 +50,9 @@ async def open_connection(
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
-        if isinstance(error, Expired) and features is None:
-            raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from None
-        if isinstance(error, Expired):
-            raise ConnectionFailed(
-                f"the board on {options.port} is at its prompt, but did not say what it is within "
-                f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
-            ) from None
-        if isinstance(error, LinkLost):
-            raise ConnectionFailed(
-                f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
-            ) from error.__cause__
-        if isinstance(error, ProtocolViolation):
-            raise ConnectionFailed(f"on {options.port} {error}") from error
+        failure = failure_of(error, options, channel, at_prompt=features is not None)
+        if failure is not None:
+            raise failure from failure.__cause__
         raise
     return Connection(channel, board, known)
 
@@ -84,6 +74,29 @@ async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline:
                 await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace))
     except TimeoutError:
         raise ConnectionFailed(_slow_opening(options)) from None
+
+
+def failure_of(
+    error: BaseException, options: DeviceSessionOptions, channel: Channel, *, at_prompt: bool
+) -> ConnectionFailed | None:
+    """Return what a caller is to see when connecting ended in ``error``, or None when that is ``error`` itself."""
+    failure = None
+    if isinstance(error, Expired) and not at_prompt:
+        failure = ConnectionFailed(_silence(options, channel.repl.unanswered))
+    elif isinstance(error, Expired):
+        failure = ConnectionFailed(
+            f"the board on {options.port} is at its prompt, but did not say what it is within "
+            f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
+        )
+    elif isinstance(error, LinkLost):
+        failure = ConnectionFailed(
+            f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
+        )
+        failure.__cause__ = error.__cause__
+    elif isinstance(error, ProtocolViolation):
+        failure = ConnectionFailed(f"on {options.port} {error}")
+        failure.__cause__ = error
+    return failure
 
 
 def _slow_opening(options: DeviceSessionOptions) -> str:
