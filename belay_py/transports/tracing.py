@@ -1,8 +1,8 @@
 """Every byte of a link, with its time and direction, in a file: written here, read again by `read_trace`.
 
-A trace is JSON lines. Each has ``t``, seconds since its link was opened (a clock that is never set), and ``link``, a
-word that all lines of one opening share, so that reconnections and several sessions may write to one file. Bytes are
-text whose characters are the bytes' values (latin-1), as in JSON's own escapes:
+A trace is JSON lines. Each has ``t``, seconds since the opening of its link began (a clock that is never set), and
+``link``, a word that all lines of one opening share, so that reconnections and several sessions may write to one file.
+Bytes are text whose characters are the bytes' values (latin-1):
 
 - ``{"t": 0.000412, "link": "5f0c21", "from": "host", "data": "\\r\\u0003"}``, and the same from ``board``;
 - ``{"t": 0.0, "link": "5f0c21", "event": "opened", ...}`` with ``port``, ``at`` (date and time in UTC) and what the

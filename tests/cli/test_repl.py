@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -36,7 +37,8 @@ class Person:
         self.before = self.attributes()
         command = [sys.executable, "-m", "belay_py.cli", *map(str, arguments)]
         if through_a_shell:
-            command = ["/bin/sh", "-c", "set -m; " + " ".join(f"'{word}'" for word in command) + '; echo "status $?"']
+            words = " ".join(map(shlex.quote, command))
+            command = ["/bin/sh", "-c", f'set -m; {words}; echo "the shell\'s turn"; read line; fg; echo status $?']
         self.process = subprocess.Popen(
             command,
             stdin=self.slave,
@@ -333,11 +335,16 @@ def test_a_process_that_is_stopped_gives_the_terminal_back_meanwhile(belay: Comm
     person.at_a_prompt()
     (command,) = children(person.process.pid)
     os.kill(command, signal.SIGTSTP)
-    person.sees(BRACKETED_PASTE_OFF)
-    assert person.attributes()[:4] == person.before[:4]
-    person.sees(b"status ")
+    person.sees(b"the shell's turn")
+    assert is_as_before(person)
+    person.type(b"\n")
+    person.sees(BRACKETED_PASTE_ON)
+    wait_for(lambda: person.is_raw)
+    person.run(b"print(1)", b"1")
+    person.type(b"\x18")
+    person.sees(b"status 0")
     assert person.ends()[0] == 0
-    os.kill(command, signal.SIGKILL)
+    assert is_as_before(person)
     person.close()
 
 
