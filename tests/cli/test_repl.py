@@ -384,9 +384,10 @@ def test_an_empty_pipe_and_a_trace(belay: Commands, port: Path, tmp_path: Path) 
     assert link.sent_by("host").endswith(b"\x02"), "nothing was sent after it had reached the prompt"
 
 
-def test_a_signal_while_a_pipe_is_typed_stops_the_board(belay: Commands, port: Path) -> None:
+def test_a_signal_while_a_pipe_is_typed_stops_the_board(belay: Commands, port: Path, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
     process = subprocess.Popen(
-        [sys.executable, "-m", "belay_py.cli", "repl", "-p", str(port)],
+        [sys.executable, "-m", "belay_py.cli", "repl", "-p", str(port), "--trace", str(path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -401,7 +402,7 @@ def test_a_signal_while_a_pipe_is_typed_stops_the_board(belay: Commands, port: P
         pass
     process.send_signal(signal.SIGINT)
     assert ending(process)[0] == 130
-    assert belay.run("exec", "-p", port, "print(1)").stdout == b"1\n"
+    assert read_trace(path)[0].sent_by("host").endswith(b"\x03")
 
 
 def test_a_reader_that_goes_away(belay: Commands, port: Path) -> None:

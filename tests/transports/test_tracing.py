@@ -253,9 +253,12 @@ async def test_a_session_of_an_ended_loop_gives_everything_back(
 ) -> None:
     board = make_pty_board()
     code = (
-        "import asyncio, gc, sys\nfrom belay_py import DeviceSession\n"
+        "import asyncio, gc, os, sys\nfrom pathlib import Path\nfrom belay_py import DeviceSession\n"
+        "def left(): return {str(p.readlink()) for p in Path('/proc/self/fd').iterdir() if p.is_symlink()}\n"
         "session = DeviceSession(sys.argv[1], trace=sys.argv[2])\n"
-        "asyncio.run(session.connect())\nasyncio.run(session.close())\ndel session\ngc.collect()"
+        "asyncio.run(session.connect())\nprint(left() >= set(sys.argv[1:]))\n"
+        "asyncio.run(session.close())\nprint(sys.argv[1] in left())\n"
+        "del session\ngc.collect()\nprint(sys.argv[2] in left())"
     )
     done = await asyncio.to_thread(
         subprocess.run,
@@ -265,4 +268,4 @@ async def test_a_session_of_an_ended_loop_gives_everything_back(
         timeout=PATIENCE,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\nFalse\nFalse\n", "")

@@ -54,6 +54,11 @@ def test_the_clock_is_the_hosts_until_it_is_set(make_board: Callable[..., BoardP
         client.send(b"\x04")
         client.read_until(b"raw REPL; CTRL-B to exit\r\n>")
         assert client.output("import time\nprint(time.localtime()[0])") == "2031\r\n", "a reset leaves it running"
+    board.reset()
+    with board.open_wire() as end:
+        client = Client(end)
+        client.enter_raw()
+        assert client.output("import time\nprint(time.localtime()[0])") == "2031\r\n", "a hard one too"
     board.unplug()
     board.replug()
     with board.open_wire() as end:
