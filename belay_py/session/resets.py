@@ -87,7 +87,8 @@ class Resets:
 
     async def _after_answer(self, channel: Channel, event: Finished | BoardReset, deadline: float) -> str:
         if isinstance(event, BoardReset):
-            output = to_text(event.boot_output)
+            # What boot.py and main.py print comes before the banner; the code itself has printed nothing.
+            output = to_text(event.output + event.boot_output)
             await self._bring_back(channel, deadline, restarted=True, output=output)
             return output
         self._standing.end()
