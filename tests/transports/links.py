@@ -15,7 +15,7 @@ import serial.rfc2217
 
 from belay_py.transports import LinkOptions, Receiver, Transport, open_transport
 from belay_py.transports.memory import MemoryBoard, memory_pair
-from belay_py.transports.threaded import open_threaded
+from belay_py.transports.blocking import open_threaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
