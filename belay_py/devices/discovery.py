@@ -115,7 +115,9 @@ def resolve_pattern(port: str, comports: Comports | None = None) -> str:
     if not pattern or "&" in pattern:
         raise ConnectionFailed(f"{port} has no pattern, or options, which are not supported: write hwgrep://PATTERN")
     listed = [item for item in _ports(comports) if not _is_phantom(item)]
-    fitting = [item for item in listed if any(wanted.search(text or "") for text in (*item,))]
+    fitting = [
+        item for item in listed if any(map(wanted.search, (item.device, item.description or "", item.hwid or "")))
+    ]
     if len(fitting) == 1:
         return fitting[0].device
     if fitting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 # One letter before the colon is a Windows drive, and a slash or a dot before it is a path
 # (/dev/serial/by-path/pci-0000:00:14.0-usb-0:1:1.0).
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-# pyserial's wrappers around a local port: spy:///dev/ttyUSB0?file=log, alt:///dev/ttyUSB0?class=PosixPollSerial.
-_WRAPPER = re.compile(r"(?:spy|alt)://([^?]+)", re.IGNORECASE)
+# pyserial's other classes for a local port: alt:///dev/ttyUSB0?class=PosixPollSerial.
+_WRAPPER = re.compile(r"alt://([^?]+)", re.IGNORECASE)
 _NETWORK = ("socket", "rfc2217")
 
 
@@ -47,11 +48,10 @@ def identity(port: str, comports: Comports | None = None) -> str | None:
     like) need no name.
     """
     if scheme_of(port) in _NETWORK:
-        try:
+        with contextlib.suppress(ValueError):  # no such port number
             parts = urlsplit(port)
             return f"tcp-{parts.hostname}-{parts.port}"
-        except ValueError:
-            return None
+        return None
     path = local_path(port)
     if path is None:
         return None

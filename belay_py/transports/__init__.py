@@ -28,9 +28,8 @@ _openers: dict[str, Opener | str] = {
     "usb": "url:open_usb",
     "socket": "url:open_socket",
     "rfc2217": "url:open_rfc2217",
-    # Of pyserial; its cp2110:// is left out, since it needs a library for USB HID.
+    # Of pyserial. Left out: spy://, which prints and never closes its file, and cp2110://, which needs a HID library.
     "loop": "blocking:open_threaded",
-    "spy": "blocking:open_threaded",
     "alt": "blocking:open_threaded",
     "hwgrep": "blocking:open_pattern",
     "process": "process:open_process",
@@ -60,7 +59,7 @@ async def open_transport(port: str, receiver: Receiver, options: LinkOptions) ->
 
     ``port`` is a path, a COM name, ``usb:VID:PID[:SERIAL]``, ``socket://host:port``, ``rfc2217://host:port``,
     ``process:COMMAND``, ``process+pty:COMMAND``, ``virtual:[NAME]``, ``memory:NAME``, one of pyserial's ``loop://``,
-    ``spy://PATH``, ``alt://PATH`` and ``hwgrep://PATTERN``, or begins with a scheme that was registered. There is no
+    ``alt://PATH`` and ``hwgrep://PATTERN``, or begins with a scheme that was registered. There is no
     deadline here: cancel it, and nothing stays open.
 
     Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` or `SettingsError`.

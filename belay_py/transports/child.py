@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +16,7 @@ import threading
 from typing import IO
 
 from belay_py.devices.holders import shortened
-from belay_py.errors import ConnectionFailed, Disconnected
+from belay_py.errors import Disconnected
 
 _CHUNK = 4096
 _LONGEST_LINE = 200
@@ -26,12 +24,6 @@ _TERMINATION_S = 1.0
 """How long a child may take to end by itself when it is asked to, before it is killed."""
 _STATUS_S = 0.5
 """How long to wait for the status of a child that has closed its output."""
-
-# Makes the terminal on its standard input the controlling one, as a program expects that reads Ctrl-C from it. In a
-# process of its own: Python cannot run code safely between fork and exec in a program with threads.
-_TERMINAL_STUB = (
-    "import fcntl, os, sys, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\nos.execvp(sys.argv[1], sys.argv[1:])"
-)
 
 
 class Child:
@@ -139,12 +131,15 @@ class PosixChild(Child):
         super().__init__(port, process, terminal)
         self._ends: tuple[int, ...] = os.pipe()
         self._woken, self._wake = self._ends
-        kind = selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector  # macOS polls no terminals
+        kind = (
+            selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
+        )  # macOS polls no terminals
         self._readable, self._writable = kind(), kind()
         for file in filter(None, (self._input, self._output, self._errors)):
             os.set_blocking(file.fileno(), False)
-        for fd in filter(None, (self._output, self._errors, self._woken)):
-            self._readable.register(fd, selectors.EVENT_READ)
+        for end in (self._output, self._errors, self._woken):
+            if end is not None:
+                self._readable.register(end, selectors.EVENT_READ)
         self._writable.register(_fd(self._input), selectors.EVENT_WRITE)
         self._writable.register(self._woken, selectors.EVENT_READ)
 
@@ -222,57 +217,6 @@ class PosixChild(Child):
 
 def _fd(file: IO[bytes] | None) -> int:
     return -1 if file is None else file.fileno()
-
-
-def start(port: str, command: str, *, terminal: bool) -> Child:
-    """Start what a shell would start, without a shell; quoted words are kept together. This blocks for moments.
-
-    Windows takes the line as it is, and knows pipes only. Raises `ConnectionFailed`.
-    """
-    try:
-        words = [command.strip()] if sys.platform == "win32" else shlex.split(command)
-    except ValueError as exc:
-        raise ConnectionFailed(f"{port} is quoted in a wrong way ({exc}): write it as for a shell") from exc
-    if not any(words):
-        raise ConnectionFailed(f"{port} names no command: write process:COMMAND ARGUMENTS")
-    try:
-        if sys.platform == "win32":
-            if terminal:
-                raise ConnectionFailed(f"Windows has no pseudo-terminals for {port}: use process:")
-            pipe = subprocess.PIPE
-            return Child(port, subprocess.Popen(words[0], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0))
-        return (_start_on_terminal if terminal else _start_on_pipes)(port, words)
-    except (OSError, ValueError) as exc:  # ValueError: a NUL
-        name = words[0]
-        if isinstance(exc, FileNotFoundError):
-            raise ConnectionFailed(f"there is no command {name!r}, as {port} names it: install it, or write its path")
-        reason = getattr(exc, "strerror", None) or exc
-        raise ConnectionFailed(f"cannot start {name!r} for {port} ({reason}): name a program") from exc
-
-
-def _start_on_pipes(port: str, words: list[str]) -> Child:
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True)
-    return PosixChild(port, process)
-
-
-def _start_on_terminal(port: str, words: list[str]) -> Child:
-    import tty  # noqa: PLC0415  Windows has none
-
-    if shutil.which(words[0]) is None:  # the stub would find out too late
-        raise FileNotFoundError(words[0])
-    ours, theirs = os.openpty()
-    terminal = os.fdopen(ours, "r+b", buffering=0)
-    try:
-        tty.setraw(theirs)  # as a serial port is; a program that wants echo and Ctrl-C asks for them
-        stub = [sys.executable, "-I", "-S", "-c", _TERMINAL_STUB, *words]
-        process = subprocess.Popen(stub, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
-    except BaseException:  # it goes on when nothing is left open
-        terminal.close()
-        raise
-    finally:
-        os.close(theirs)
-    return PosixChild(port, process, terminal)
 
 
 def _signal_name(number: int) -> str:

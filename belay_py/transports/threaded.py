@@ -179,7 +179,8 @@ class ThreadedTransport:
                 return
             if isinstance(item, bytes):
                 with self._turn:
-                    self._buffered -= len(item)
+                    # Nothing is counted any more when the end came meanwhile.
+                    self._buffered -= min(len(item), self._buffered)
                     drained = self._writing_paused and self._buffered <= _LOW_WATER
                 if drained:
                     self._post(self._resume_writing)

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 import serial
 
+from belay_py.devices.holders import holder
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, Disconnected
 from belay_py.transports import LinkOptions, SupportsLines, open_transport
 from belay_py.transports.lines import has_lines, set_lines
 from belay_py.transports.offload import offload
-from belay_py.devices.holders import holder
 from belay_py.transports.port_errors import explain
 from belay_py.transports.serial_device import SerialDevice, open_device
 from belay_py.transports.serial_port import open_serial
