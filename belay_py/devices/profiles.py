@@ -66,14 +66,15 @@ ESP_BRIDGE: Final = Profile(
     reset_lines=(LineStep(dtr=False, rts=True, seconds=0.1), LineStep(dtr=False, rts=False, seconds=0.0)),
 )
 
-# DTR on, since TinyUSB's console is silent without it. RTS on too: DTR alone arms the download mode of the
-# USB-Serial/JTAG peripheral ("USB Serial/JTAG Controller" in the chips' technical reference manuals). esptool waits
-# 200 ms on such ports, where a step is a USB transfer.
+# DTR on, since TinyUSB's console is silent without it. RTS on too: DTR alone arms the download mode, until both are
+# off, and so does every way of setting the two one after the other. Hence both off before the pulse, as in esptool's
+# USBJTAGSerialReset, which arms it on purpose; HardReset waits 200 ms on such ports.
 ESP_USB: Final = Profile(
     "esp-usb",
     dtr=True,
     rts=True,
     reset_lines=(
+        LineStep(dtr=False, rts=False, seconds=0.1),
         LineStep(dtr=False, rts=True, seconds=0.2),
         LineStep(dtr=False, rts=False, seconds=0.2),
         LineStep(dtr=True, rts=True, seconds=0.0),
