@@ -35,7 +35,9 @@ async def open_connection(
     `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
     """
     how = options.communication
-    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
+    link = LinkOptions(
+        baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
+    )
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:

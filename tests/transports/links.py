@@ -1,21 +1,24 @@
-"""Links for the conformance checks: pseudo-terminals, sockets, an RFC 2217 server, memory."""
+"""Links for the conformance checks: pseudo-terminals, sockets, an RFC 2217 server, processes, memory."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shlex
 import socket
+import sys
 import threading
 import tty
+from functools import partial
 from typing import TYPE_CHECKING
 
 import serial
 import serial.rfc2217
 
 from belay_py.transports import LinkOptions, Receiver, Transport, open_transport
+from belay_py.transports.blocking import open_threaded
 from belay_py.transports.memory import MemoryBoard, memory_pair
-from belay_py.transports.threaded import open_threaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -136,6 +139,48 @@ async def socket_link() -> AsyncIterator[tuple[Opener, Peer]]:
             yield opener, peer
         finally:
             peer.close()
+
+
+# Passes bytes between its standard streams and a socket, until either ends.
+_RELAY = """
+import os, socket, sys, threading
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def to_peer():
+    while data := os.read(0, 4096):
+        peer.sendall(data)
+    os._exit(0)
+threading.Thread(target=to_peer, daemon=True).start()
+while data := peer.recv(4096):
+    while data:
+        data = data[os.write(1, data):]
+os._exit(0)
+"""
+
+
+@contextlib.asynccontextmanager
+async def process_link(scheme: str) -> AsyncIterator[tuple[Opener, Peer]]:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        command = shlex.join([sys.executable, "-S", "-E", "-c", _RELAY, str(server.getsockname()[1])])
+        peer = FdPeer(None)
+
+        async def opener(receiver: Receiver) -> Transport:
+            transport = await open_transport(f"{scheme}:{command}", receiver, LinkOptions())
+            connection, _ = await loop.sock_accept(server)
+            peer.plug(connection.detach())
+            return transport
+
+        try:
+            yield opener, peer
+        finally:
+            peer.close()
+
+
+@contextlib.asynccontextmanager
+async def alt_link() -> AsyncIterator[tuple[Opener, Peer]]:
+    with pty() as (peer, path):
+        yield url_opener(f"alt://{path}?class=VTIMESerial"), peer
 
 
 class MemoryPeer:
@@ -269,4 +314,7 @@ LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opene
     "socket": socket_link,
     "memory": memory_link,
     "rfc2217": rfc2217_link,
+    "process": partial(process_link, "process"),
+    "process+pty": partial(process_link, "process+pty"),
+    "alt": alt_link,
 }
