@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import IS_PREPARED, PREPARE, BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
 from belay_py.transports.base import close_orphan
+from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from belay_py.devices.profiles import Profile
     from belay_py.transports.base import Transport
 
 
@@ -54,8 +56,8 @@ class Channel(asyncio.Protocol):
         """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
-        self.expects_loss = False
-        """Whether the link may end because this side asked the board for a reset."""
+        self.chip_was_reset = False
+        """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
         self._loop = asyncio.get_running_loop()
@@ -161,6 +163,16 @@ class Channel(asyncio.Protocol):
         assert isinstance(event, BoardReset)  # REBOOTING ends in no other
         return event
 
+    async def reset_chip(self, profile: Profile) -> None:
+        """Restart the board's chip by the lines of its port; it is out of step then.
+
+        Raises `ConnectionFailed` where that cannot be, `Disconnected` or `LinkLost` when the port is gone.
+        """
+        if self._transport is None or self._ended:
+            raise self._link_lost()
+        self.chip_was_reset = True
+        await reset_by_lines(self._transport, profile)
+
     async def recover(self, deadline: float) -> bool:
         """Stop whatever runs and return to a verified prompt; return whether the board is known to have restarted.
 
@@ -174,7 +186,7 @@ class Channel(asyncio.Protocol):
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
         interval = FIRST_INTERRUPT_INTERVAL
-        while self.repl.interrupt() and self._loop.time() < halfway:
+        while not self.chip_was_reset and self.repl.interrupt() and self._loop.time() < halfway:
             try:
                 event = await self._exchange(min(halfway, self._loop.time() + interval))
             except Expired:
@@ -186,6 +198,7 @@ class Channel(asyncio.Protocol):
                 return False
             break
         await self.enter(deadline)
+        self.chip_was_reset = False
         return self.marked and await self._prepare(deadline)
 
     async def _prepare(self, deadline: float) -> bool:
