@@ -53,7 +53,11 @@ class Channel(asyncio.Protocol):
     def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Channel, Exception | None], None]) -> None:
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
-        """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
+        """Whether responses are marked: wanted, and the board has run `PREPARE` in this life of its interpreter."""
+        self.tells_restarts = False
+        """Whether the board can run `PREPARE`, which also tells one life of its interpreter from the next."""
+        self.marks = False
+        """Whether responses are to be marked where that is possible."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
         self.chip_was_reset = False
@@ -198,15 +202,16 @@ class Channel(asyncio.Protocol):
                 return False
             break
         await self.enter(deadline)
-        self.chip_was_reset = False
-        return self.marked and await self._prepare(deadline)
+        was_reset, self.chip_was_reset = self.chip_was_reset, False
+        return await self._prepare(deadline) if self.tells_restarts else was_reset
 
     async def _prepare(self, deadline: float) -> bool:
         """Make responses markable again; return whether the interpreter is another one than before."""
         self.marked = False
         event = await self.execute(IS_PREPARED + b"\n" + PREPARE, deadline)
-        self.marked = isinstance(event, Finished) and not event.traceback
-        return self.marked and isinstance(event, Finished) and event.output.startswith(b"False")
+        prepared = isinstance(event, Finished) and not event.traceback
+        self.marked = prepared and self.marks
+        return prepared and event.output.startswith(b"False")
 
     def interrupt(self) -> None:
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""

@@ -59,7 +59,9 @@ async def open_connection(
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
-        channel.marked = how.framing == "marked" and board.capabilities.marked_output
+        channel.tells_restarts = board.capabilities.marked_output
+        channel.marks = how.framing == "marked"
+        channel.marked = channel.marks and channel.tells_restarts
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()

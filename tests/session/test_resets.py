@@ -46,6 +46,12 @@ async def test_each_reset_begins_a_new_epoch(port: str) -> None:
             assert session.state is State.IDLE
 
 
+async def test_with_plain_framing_resets_are_told_too(port: str) -> None:
+    async with DeviceSession(port, communication=CommunicationOptions(framing="plain")) as session:
+        assert (await session.soft_reset()).epoch == 2
+        assert (await session.hard_reset()).epoch == 3
+
+
 async def test_a_hard_reset_tells_what_the_boot_printed(
     tmp_path: Path, make_pty_board: Callable[..., PtyBoard]
 ) -> None:
