@@ -102,6 +102,21 @@ class Operations:
             raise SessionTimeout(f"the board restarted, but then {self.trouble}", recovered=False)
         return to_text(event.boot_output.removeprefix(b"OK\r\n"))
 
+    async def look_for_restart(self, deadline: float, *, restarted: bool = False) -> None:
+        """Ask a board that lacks what it should have whether it restarted unseen; ``restarted`` if that is known.
+
+        Raises `BoardWasReset` when it did, and what `begin` raises.
+        """
+        channel = await self.begin(deadline)
+        epoch = self.boot_epoch
+        if not await self._bring_back(channel, restarted=restarted):
+            raise self._unusable()
+        if self.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board restarted before the code arrived, which did not run: its variables are gone",
+                outcome="not_started",
+            )
+
     async def interrupt(self, timeout: float | None) -> bool:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""
         deadline = self.deadline(timeout)

@@ -6,16 +6,16 @@ import asyncio
 import secrets
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from belay_py.errors import ConnectionFailed, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
 from belay_py.session.connection import open_connection
+from belay_py.session.evaluation import Evaluations
 from belay_py.session.execution import ExecutionResult, encode_code
 from belay_py.session.operations import Operations
 from belay_py.session.streaming import OutputQueue, decoded
-from belay_py.session.values import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from belay_py.session.streaming import TextMode
 
 _State = DeviceSessionState
+_T = TypeVar("_T")
 
 
 class DeviceSession:
@@ -51,6 +52,7 @@ class DeviceSession:
         """Counts the connections of this session: 1 during the first."""
         self._lifecycle = Lifecycle(self)
         self._operations = Operations(self.options, self._lifecycle)
+        self._evaluations = Evaluations(self._operations)
         self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
@@ -159,15 +161,21 @@ class DeviceSession:
         """
         return await self._operations.run(encode_code(code), timeout)
 
-    async def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
-        """Evaluate one expression on the board and return its value.
+    @overload
+    async def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
 
-        Numbers, strings, bytes, None, booleans, and lists, tuples, dicts and sets of them. Raises what `execute`
-        raises, and `ValueNotSupported` for other values.
+    @overload
+    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+
+    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
+        """Run code that ends in an expression and return that expression's value, exactly; names stay on the board.
+
+        Numbers, str, bytes, None and most of what is built of them; docs/values.md lists the types. ``returns`` is what
+        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` is as
+        for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values, `UnexpectedValue` for those
+        that are not what ``returns`` says, and `SettingsError` where that is no type.
         """
-        evaluation = Evaluation(expression)
-        result = await self.execute(evaluation.code, timeout=timeout)
-        return evaluation.value(result.output_bytes)
+        return await self._evaluations.evaluate(code, returns, timeout)
 
     @overload
     def stream(

@@ -136,9 +136,15 @@ class DeviceSession:
         """See `belay_py.DeviceSession.execute`."""
         return self._run(self._session.execute(code, timeout=timeout))
 
-    def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
+    @overload
+    def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
+
+    @overload
+    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+
+    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
         """See `belay_py.DeviceSession.evaluate`."""
-        return self._run(self._session.evaluate(expression, timeout=timeout))
+        return self._run(self._session.evaluate(code, returns=returns, timeout=timeout))
 
     @overload
     def stream(self, code: str | bytes, *, timeout: float | None = None, mode: TextMode = "text") -> Iterator[str]: ...
