@@ -7,6 +7,7 @@ so that the line numbers of tracebacks are the caller's own.
 from __future__ import annotations
 
 import ast
+import contextlib
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ _SIMPLE = (
     ast.Pass, ast.Raise,
 )  # fmt: skip
 """Statements that may stand behind another one and a semicolon."""
+_ATTEMPTS = 10
+"""CPython 3.11's `ast.parse` raises SystemError when a second thread parses meanwhile (seen)."""
 _HIDDEN = 80
 """Longer code is cut in messages."""
 
@@ -86,7 +89,7 @@ def _parse(text: str) -> tuple[str, list[ast.stmt]]:
             # Blanks before the first line do no harm to an expression, and are easily copied along.
             text = text.lstrip(" \t\f") if text.strip() else ""
             try:
-                return text, ast.parse(text).body
+                return text, _tree(text).body
             except IndentationError as error:
                 return _indented_expression(text, error)
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -98,6 +101,13 @@ def _parse(text: str) -> tuple[str, list[ast.stmt]]:
             ) from None
 
 
+def _tree(text: str) -> ast.Module:
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(SystemError):
+            return ast.parse(text)
+    return ast.parse(text)
+
+
 def _indented_expression(text: str, error: IndentationError) -> tuple[str, list[ast.stmt]]:
     """Parse an expression on a line of its own; for more, indentation has a meaning that nobody should guess."""
     blanks = text[: len(text) - len(text.lstrip())]
@@ -107,7 +117,7 @@ def _indented_expression(text: str, error: IndentationError) -> tuple[str, list[
         error.msg += "; textwrap.dedent() removes it"
         raise error from None
     bare = "\n" * blanks.count("\n") + text.strip()
-    return bare, ast.parse(bare).body
+    return bare, _tree(bare).body
 
 
 def _line_starts(data: bytes) -> list[int]:

@@ -35,7 +35,7 @@ async def test_the_encoder_is_sent_once_per_life_of_the_interpreter(make_pty_boa
 
 async def reset_unseen(session: DeviceSession) -> None:
     """Restart the interpreter from its raw prompt to its raw prompt, by bytes of which the session knows nothing."""
-    channel = session._operations.channel
+    channel = session._standing.channel
     assert channel is not None
     assert channel._transport is not None
     seen = bytearray()
