@@ -138,3 +138,29 @@ async def test_an_evaluation_that_does_not_end_is_stopped(port: str) -> None:
         with pytest.raises(SessionTimeout):
             await session.evaluate("spin()", timeout=0.2)
         assert await session.evaluate("1") == 1
+
+
+async def test_sending_the_encoder_and_an_exclusive_block_do_not_wait_for_each_other(port: str) -> None:
+    async with DeviceSession(port) as session:
+        for turns in range(0, 60, 3):
+            await session.soft_reset()
+            other = asyncio.create_task(session.evaluate("1"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            async with session.exclusive():
+                assert await session.evaluate("2") == 2
+                assert await session.evaluate("for i in (3,): pass\ni") == 3
+            assert await other == 1
+
+
+async def test_an_evaluation_that_is_cancelled_at_any_turn_leaves_the_next_one_right(port: str) -> None:
+    async with DeviceSession(port) as session:
+        for turns in range(0, 60, 3):
+            await session.soft_reset()
+            evaluating = asyncio.create_task(session.evaluate("'cancelled'"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            evaluating.cancel()
+            await asyncio.wait([evaluating])
+            assert await session.evaluate("2") == 2
+            assert [name for name in await session.evaluate("list(globals())") if "_belay_v" in name] == []
