@@ -115,9 +115,9 @@ def g(c,x,s):
 def v(n,x):
  global b,t
  o.clear()
+ o.append('~'+n+':')
  b=t=0
  s=[]
- print('~'+n,end=':')
  while 1:
   c=L.get(type(x),'!')
   if c in'[({<^=*':
