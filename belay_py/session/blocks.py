@@ -105,19 +105,21 @@ def _tree(text: str) -> ast.Module:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(SystemError):
             return ast.parse(text)
-    return ast.parse(text)
+    raise InvalidCode("Python's own parser failed again and again (SystemError); evaluate from one thread at a time")
 
 
 def _indented_expression(text: str, error: IndentationError) -> tuple[str, list[ast.stmt]]:
     """Parse an expression on a line of its own; for more, indentation has a meaning that nobody should guess."""
     blanks = text[: len(text) - len(text.lstrip())]
-    try:
-        ast.parse(text.strip(), mode="eval")
-    except SyntaxError:
-        error.msg += "; textwrap.dedent() removes it"
-        raise error from None
     bare = "\n" * blanks.count("\n") + text.strip()
-    return bare, _tree(bare).body
+    try:
+        body = _tree(bare).body
+    except SyntaxError:
+        body = []
+    if len(body) == 1 and isinstance(body[0], ast.Expr):
+        return bare, body
+    error.msg += "; textwrap.dedent() removes it"
+    raise error
 
 
 def _line_starts(data: bytes) -> list[int]:

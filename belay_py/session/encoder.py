@@ -50,13 +50,13 @@ for w in k.split()+w.split():
   try:L[getattr(__import__(m),k)]=w
   except(ImportError,AttributeError):pass
 """,
-    # Boards without these words, or without floats, take the rest. `bytes.hex` is new in MicroPython 1.20.
+    # Boards without these words, floats or modules take the rest. `bytes.hex` is new in MicroPython 1.20.
     r"""
-from struct import pack
 try:
  L[type(Ellipsis)]='w'
  F,W='Dd' if eval('1.1+1e-9!=1.1') else 'Ff'
-except(NameError,SyntaxError):pass
+ from struct import pack
+except(NameError,SyntaxError,ImportError):pass
 h=getattr(bytes,'hex',None)or(lambda y:''.join('%02x'%i for i in y))
 o=[]
 def p(e):

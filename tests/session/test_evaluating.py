@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,3 +165,17 @@ async def test_an_evaluation_that_is_cancelled_at_any_turn_leaves_the_next_one_r
             await asyncio.wait([evaluating])
             assert await session.evaluate("2") == 2
             assert [name for name in await session.evaluate("list(globals())") if "_belay_v" in name] == []
+
+
+async def test_an_exception_has_its_place_in_the_callers_source(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(ExecutionError) as caught:
+            await session.evaluate("""
+x = 0
+1 / x
+""")
+        frame = caught.value.frames[-1]
+        assert frame.host_file == __file__
+        assert frame.line == 3
+        assert frame.host_line is not None
+        assert linecache.getline(__file__, frame.host_line) == "1 / x\n"

@@ -133,6 +133,7 @@ def test_adapters_are_kept_and_the_order_of_a_union_counts() -> None:
     one, other = Annotated[int | str, Field(union_mode="left_to_right")], int | str
     assert returns.validator(one)("1") == 1
     assert returns.validator(other)("1") == "1"
+    assert [type(returns.validator(union)("1")) for union in (int | float, float | int)] == [int, float]
     assert returns.validator(Annotated[int, Field(json_schema_extra={"a": []})])(1) == 1
 
 
