@@ -140,6 +140,9 @@ def test_a_loop_that_was_closed_keeps_no_lock(kind: str) -> None:
 class _Forgetful(asyncio.Protocol):
     """A receiver that outlives its loop."""
 
+    def connection_made(self, transport: object) -> None:
+        """Keep nothing."""
+
 
 async def test_not_exclusive_takes_no_lock_and_minds_none() -> None:
     async with asyncio.timeout(PATIENCE), port_of("path") as (port, _):
