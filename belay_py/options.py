@@ -60,6 +60,8 @@ class DeviceSessionOptions:
     """For each operation that names no timeout of its own."""
     recovery_timeout: float = 5.0
     """For stopping the board and bringing it back into step after a deadline or a cancellation."""
+    reset_when_stuck: bool = False
+    """When a program catches Ctrl-C, restart the chip by the lines of its port, where the board's profile knows how."""
     communication: CommunicationOptions = field(default_factory=CommunicationOptions)
 
     def __post_init__(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING
 
 from belay_py.devices import profiles
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.base import SupportsLines
+from belay_py.transports.offload import offload
 
 if TYPE_CHECKING:
     from belay_py.devices.profiles import Profile
@@ -24,6 +26,13 @@ def profiled(port: str, options: LinkOptions) -> tuple[LinkOptions, Profile]:
     dtr = profile.dtr if options.dtr is None else options.dtr
     rts = profile.rts if options.rts is None else options.rts
     return dataclasses.replace(options, dtr=dtr, rts=rts), profile
+
+
+async def profile_of(port: str, name: str | None) -> Profile:
+    """The profile of that name, or of the board behind a port, looked up beside the loop. Raises `SettingsError`."""
+    if name is not None:
+        return profiles.named(name)
+    return await offload(partial(profiles.find, port), lambda _: None, name=f"belay looking up {port}")
 
 
 async def reset_by_lines(transport: Transport, profile: Profile) -> None:

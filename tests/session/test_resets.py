@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py import Boot, DeviceNotFound, DeviceSession, DeviceSessionState, Disconnected, SessionTimeout, events
+from belay_py import (
+    BoardWasReset,
+    Boot,
+    CommunicationOptions,
+    ConnectionFailed,
+    DeviceNotFound,
+    DeviceSession,
+    DeviceSessionState,
+    Disconnected,
+    SessionTimeout,
+    events,
+)
 from belay_py.sync import DeviceSession as BlockingSession
+from belay_py.transports import open_transport, register
 from belay_py.virtual import VirtualBoard
+from tests.transports.links import Rfc2217Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from belay_py.transports import LinkOptions, Receiver, Transport
     from tests.conftest import PtyBoard
 
 State = DeviceSessionState
@@ -29,6 +44,12 @@ async def test_each_reset_begins_a_new_epoch(port: str) -> None:
             assert (boot.epoch, boot.restarted, session.boot_epoch) == (number, True, number)
             assert await session.evaluate("'variable' in globals()") is False
             assert session.state is State.IDLE
+
+
+async def test_with_plain_framing_resets_are_told_too(port: str) -> None:
+    async with DeviceSession(port, communication=CommunicationOptions(framing="plain")) as session:
+        assert (await session.soft_reset()).epoch == 2
+        assert (await session.hard_reset()).epoch == 3
 
 
 async def test_a_hard_reset_tells_what_the_boot_printed(
@@ -140,3 +161,89 @@ def test_the_blocking_face(port: str) -> None:
         assert session.soft_reset().epoch == 2
         assert session.hard_reset().epoch == 3
         assert session.reconnect() == Boot(epoch=3, restarted=False)
+
+
+# Code that only catches KeyboardInterrupt is outside its `try` for a moment, and a second Ctrl-C can end it there.
+STUBBORN = "import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass"
+
+
+@pytest.fixture
+def lined_board(make_pty_board: Callable[..., PtyBoard]) -> Iterator[str]:
+    """The port of a board whose reset hangs on the lines of its port, as with most ESP boards."""
+    board = make_pty_board()
+    server = Rfc2217Server(board.port, on_reset=board.process.reset)
+    yield f"rfc2217://127.0.0.1:{server.port}"
+    server.close()
+
+
+ESP = CommunicationOptions(profile="esp-bridge")
+
+
+async def test_a_hard_reset_by_lines(lined_board: str) -> None:
+    async with DeviceSession(lined_board, communication=ESP) as session:
+        await session.execute("variable = 1")
+        assert await session.hard_reset(by_lines=True) == Boot(epoch=2)
+        assert await session.evaluate("'variable' in globals()") is False
+        assert session.state is State.IDLE
+
+
+async def test_a_board_that_is_stuck_is_reset_by_its_lines_when_the_caller_allows_it(lined_board: str) -> None:
+    async with DeviceSession(lined_board, communication=ESP, reset_when_stuck=True, recovery_timeout=1) as session:
+        with pytest.raises(BoardWasReset, match="did not end before its deadline, and the board restarted"):
+            await session.execute(STUBBORN, timeout=0.1)
+        assert session.boot_epoch == 2
+        assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_a_stuck_board_without_lines_stays_stuck_and_the_log_says_why(
+    make_pty_board: Callable[..., PtyBoard], caplog: pytest.LogCaptureFixture
+) -> None:
+    session = DeviceSession(make_pty_board().port, reset_when_stuck=True, recovery_timeout=0.2)
+    await session.connect()
+    with pytest.raises(SessionTimeout, match="catches Ctrl-C") as caught:
+        await session.execute(STUBBORN, timeout=0.1)
+    assert not caught.value.recovered
+    assert "cannot be reset by its lines" in caplog.text
+    with pytest.raises(ConnectionFailed, match="no line resets|has no DTR and RTS"):
+        await session.hard_reset(by_lines=True)
+    assert session.state is State.ERROR
+    await session.close()
+
+
+async def test_a_hard_reset_by_lines_of_a_port_without_them_leaves_the_session_as_it_was(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(ConnectionFailed, match="no line resets|has no DTR and RTS"):
+            await session.hard_reset(by_lines=True)
+        assert (await session.execute("print(1)")).output == "1\n"
+        assert session.boot_epoch == 1
+
+
+async def test_a_hard_reset_by_lines_frees_a_session_in_error(
+    make_pty_board: Callable[..., PtyBoard],
+) -> None:
+    board = make_pty_board()
+    lines: list[tuple[bool | None, bool | None]] = []
+
+    async def open_with_lines(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
+        transport = await open_transport(board.port, receiver, options)
+
+        def set_lines(*, dtr: bool | None = None, rts: bool | None = None) -> None:
+            lines.append((dtr, rts))
+            if lines[-2:] == [(False, True), (False, False)]:
+                threading.Thread(target=board.process.reset).start()
+
+        transport.set_lines = set_lines  # type: ignore[attr-defined]  # a pseudo-terminal has none
+        return transport
+
+    register("lined", open_with_lines)
+    session = DeviceSession("lined:board", communication=ESP, recovery_timeout=0.2)
+    await session.connect()
+    with pytest.raises(SessionTimeout):
+        await session.execute(STUBBORN, timeout=0.1)
+    assert session.state is State.ERROR
+    assert (await session.hard_reset(by_lines=True)).epoch == 2
+    assert session.state is State.CONNECTED
+    assert (await session.execute("print(1)")).output == "1\n"
+    await session.disconnect()
+    assert (await session.hard_reset(by_lines=True)).epoch == 3
+    await session.close()

@@ -21,7 +21,9 @@ from belay_py import (
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import Board
+    from collections.abc import Callable
+
+    from tests.conftest import Board, PtyBoard
 
 ENDLESS = [
     pytest.param("while True: pass", id="tight loop"),
@@ -252,18 +254,18 @@ async def test_a_stream_that_falls_silent_is_stopped(port: str) -> None:
         assert (await session.execute("print(1)")).output == "1\n"
 
 
-async def test_a_stream_that_falls_silent_and_catches_the_interrupt_ends_in_error(port: str) -> None:
-    session = DeviceSession(port, recovery_timeout=0.3)
+async def test_a_stream_that_falls_silent_and_cannot_be_stopped_ends_in_error(
+    make_pty_board: Callable[..., PtyBoard],
+) -> None:
+    session = DeviceSession(make_pty_board().port, recovery_timeout=0.3)
     await session.connect()
-    code = "while True:\n try:\n  while True: pass\n except KeyboardInterrupt: pass"
+    code = "import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass"
     with pytest.raises(SessionTimeout, match="no output came.*catches Ctrl-C") as caught:
         async for _ in session.stream(code, idle_timeout=0.05):
             pass
     assert not caught.value.recovered
     assert session.state is DeviceSessionState.ERROR
     await session.close()
-    async with DeviceSession(port) as other:
-        await other.execute("pass")
 
 
 @pytest.mark.parametrize("wrong", [-1, "5", float("nan")])

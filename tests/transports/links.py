@@ -210,10 +210,12 @@ async def memory_link() -> AsyncIterator[tuple[Opener, Peer]]:
 class _LinedPty(serial.Serial):
     """A pseudo-terminal with modem lines, which real ones lack and the port manager asks for."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_reset: Callable[[], object]) -> None:
         self.lines: list[tuple[str, bool]] = []
+        self._on_reset: Callable[[], object] = lambda: None
         super().__init__(path, timeout=None)
         self.lines.clear()
+        self._on_reset = on_reset
 
     cts = dsr = ri = cd = property(lambda _: False)
 
@@ -222,13 +224,17 @@ class _LinedPty(serial.Serial):
 
     def _update_rts_state(self) -> None:
         self.lines.append(("rts", self.rts))
+        # As most boards with an ESP chip are wired: RTS alone holds the chip in reset, and it starts when that ends.
+        if self.lines[-2:] == [("rts", True), ("rts", False)] and not self.dtr:
+            self._on_reset()
 
 
 class Rfc2217Server:
     """pyserial's port manager over one pseudo-terminal, for one client, on loopback."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_reset: Callable[[], object] = lambda: None) -> None:
         self._path = path
+        self._on_reset = on_reset
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._client: socket.socket | None = None
@@ -254,7 +260,7 @@ class Rfc2217Server:
         with contextlib.suppress(OSError):
             self._client, _ = self._server.accept()
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._device = _LinedPty(self._path)
+            self._device = _LinedPty(self._path, self._on_reset)
             manager = serial.rfc2217.PortManager(self._device, self)  # type: ignore[arg-type]  # the stubs ask for more than it uses
             reader = threading.Thread(target=self._read_device, args=(manager,), name="rfc2217 server's reader")
             reader.start()
