@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +14,13 @@ from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
 from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout, Trace  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
+from belay_py.session.blocks import split
+from belay_py.session.execution import read_code, without_bom
 
 if TYPE_CHECKING:
     from belay_py.sync import DeviceSession
 
 _STDIN = "-"
-_BOM = b"\xef\xbb\xbf"  # some editors on Windows begin files with it, and MicroPython takes it for a syntax error
 
 
 @with_exit_status
@@ -73,19 +72,15 @@ def run(
       belay-py run --timeout 5m --port /dev/ttyACM0 selftest.py
       belay-py run - < blink.py
     """
-    source = _read_stdin() if file == _STDIN else _read(file)
+    source = _read_stdin() if file == _STDIN else read_code(file)
     with boards.session(port, baudrate, connect_timeout, trace) as board:
-        try:
-            _stream(board, source, math.inf if timeout is None else timeout, exact=exact)
-        except errors.ExecutionError as error:
-            if file == _STDIN:
-                raise
-            raise _named(error, file) from error
+        filename = None if file == _STDIN else file
+        _stream(board, source, math.inf if timeout is None else timeout, exact=exact, filename=filename)
 
 
 @with_exit_status
 def eval_(
-    expr: Annotated[str, typer.Argument(metavar="EXPR", help="One expression.")],
+    code: Annotated[str, typer.Argument(metavar="EXPR", help="An expression, or statements that end in one.")],
     *,
     port: Port = None,
     timeout: Timeout = None,
@@ -93,26 +88,26 @@ def eval_(
     baudrate: Baudrate = 115200,
     trace: Trace = None,
 ) -> None:
-    """Evaluate one expression on the board and print its repr.
+    """Evaluate an expression on the board and print its repr.
 
-    It may take 10 seconds unless --timeout says otherwise.
+    Statements may stand before it. It may take 10 seconds unless --timeout says otherwise.
 
     \b
     Examples:
       belay-py eval "2 ** 100"
-      belay-py eval "__import__('machine').freq()"
+      belay-py eval "import machine; machine.freq()"
     """
-    # The repr is made on the board, so any object has one, and what the expression itself prints is not lost.
-    # The line breaks end a comment in the expression; the parentheses allow it to span lines.
-    source = f"print(repr((\n{_check(expr)}\n)))"
+    source = _printing(code)
     with boards.session(port, baudrate, connect_timeout, trace) as board:
         _stream(board, source, timeout)
 
 
-def _stream(board: DeviceSession, code: str | bytes, timeout: float | None, *, exact: bool = False) -> None:
+def _stream(
+    board: DeviceSession, code: str | bytes, timeout: float | None, *, exact: bool = False, filename: str | None = None
+) -> None:
     output = BoardOutput(sys.stdout.buffer, exact=exact)
     # Closed at once when writing fails or Ctrl-C comes: that is what stops the board.
-    with contextlib.closing(board.stream(code, timeout=timeout, mode="bytes")) as pieces:  # type: ignore[type-var]
+    with contextlib.closing(board.stream(code, timeout=timeout, mode="bytes", filename=filename)) as pieces:  # type: ignore[type-var]
         try:
             for piece in pieces:
                 output.write(piece)
@@ -121,32 +116,14 @@ def _stream(board: DeviceSession, code: str | bytes, timeout: float | None, *, e
 
 
 def _read_stdin() -> bytes:
-    return sys.stdin.buffer.read().removeprefix(_BOM)
+    return without_bom(sys.stdin.buffer.read())
 
 
-def _read(file: str) -> bytes:
+def _printing(code: str) -> bytes:
+    """The code with its last expression's repr printed."""
     try:
-        return Path(file).read_bytes().removeprefix(_BOM)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise errors.InvalidCode(f"cannot read {file} ({reason}); name a file of this computer") from error
-
-
-def _check(expression: str) -> str:
-    expression = expression.strip()
-    try:
-        ast.parse(expression, mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        raise errors.InvalidCode(
-            f"{expression!r} is not one expression ({reason}); run statements with: belay-py exec"
-        ) from None
-    return expression
-
-
-def _named(error: errors.ExecutionError, file: str) -> errors.ExecutionError:
-    """The error with the file's name where the board, which never sees it, says ``<stdin>``."""
-    lines = error.traceback.splitlines()
-    ours = '  File "<stdin>"'
-    text = "\n".join(f'  File "{file}"' + line.removeprefix(ours) if line.startswith(ours) else line for line in lines)
-    return errors.ExecutionError(error.type, error.message, text, error.output_bytes, error.output)
+        # The repr is made on the board: any object has one there, 32-bit floats are short, and what the code prints
+        # comes as it runs.
+        return split(code).calling("print(repr(")
+    except errors.InvalidCode as error:
+        raise errors.InvalidCode(str(error).replace("execute()", "belay-py exec")) from None

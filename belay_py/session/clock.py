@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from belay_py.session.execution import ExecutionResult
+    from belay_py.session.standing import Standing
 
     Execute = Callable[..., Coroutine[Any, Any, ExecutionResult]]
 
@@ -37,13 +38,11 @@ _READ = "print(*__import__('machine').RTC().datetime()[:7])"
 
 
 async def set_clock(
-    execute: Execute, *, platform: str | None, when: datetime | None, utc: bool, deadline: float
+    execute: Execute, standing: Standing, when: datetime | None, *, utc: bool, timeout: float | None
 ) -> datetime:
-    """Set the clock of the board that ``execute`` runs code on. See `DeviceSession.set_time`.
-
-    ``platform`` is the board's ``sys.platform``, ``deadline`` a reading of the loop's clock.
-    """
+    """Set the clock of the board that ``execute`` runs code on. See `DeviceSession.set_time`."""
     loop = asyncio.get_running_loop()
+    deadline = standing.deadline(timeout)
     called = loop.time()
     start = _wall_time(when, utc=utc)
 
@@ -70,7 +69,8 @@ async def set_clock(
                 "allow two seconds"
             )
         await asyncio.sleep(wait)
-        weekday = second.weekday() + (platform in _MONDAY_IS_1)
+        monday = int(standing.info is not None and standing.info.platform in _MONDAY_IS_1)
+        weekday = second.weekday() + monday
         fields = (*second.timetuple()[:3], weekday, *second.timetuple()[3:6], 0)
         result = await run(_SET.format(fields=fields))
         late = loop.time() - result.duration - due

@@ -12,6 +12,7 @@ from belay_py.session import info
 from belay_py.session.channel import Channel, Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
+from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,24 +30,33 @@ class Connection(NamedTuple):
 
 
 async def open_connection(
-    options: DeviceSessionOptions, deadline: float, on_lost: Callable[[Channel, Exception | None], None]
+    options: DeviceSessionOptions,
+    deadline: float,
+    on_lost: Callable[[Channel, Exception | None], None],
+    *,
+    reset_chip: bool = False,
 ) -> Connection:
-    """Open the port, enter the raw REPL without a reset, and ask the board what it is.
+    """Open the port, enter the raw REPL, and ask the board what it is.
 
-    ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later. Raises
-    `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
+    The board is not reset, but with ``reset_chip`` by the lines of its port. ``deadline`` is a reading of the loop's
+    clock; ``on_lost`` is called when the link ends later. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`;
+    nothing stays open then.
     """
     how = options.communication
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:
         await open_port(options, channel, deadline)
+        if reset_chip:
+            await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
-        channel.marked = how.framing == "marked" and board.capabilities.marked_output
+        channel.tells_restarts = board.capabilities.marked_output
+        channel.marks = how.framing == "marked"
+        channel.marked = channel.marks and channel.tells_restarts
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
@@ -63,7 +73,9 @@ async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline:
     Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or `SettingsError` for a trace that cannot be written.
     """
     how = options.communication
-    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
+    link = LinkOptions(
+        baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
+    )
     try:
         async with asyncio.timeout_at(deadline):
             if options.trace is None:
@@ -89,9 +101,8 @@ def failure_of(
             f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
         )
     elif isinstance(error, LinkLost):
-        failure = ConnectionFailed(
-            f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
-        )
+        why = error.__cause__ or "is the board powered, the cable whole?"
+        failure = ConnectionFailed(f"{options.port} was lost during the handshake; {why}")
         failure.__cause__ = error.__cause__
     elif isinstance(error, ProtocolViolation):
         failure = ConnectionFailed(f"on {options.port} {error}")

@@ -6,20 +6,21 @@ Connecting is another thing: it interrupts whatever runs. So this is for session
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionClosed, SessionTimeout
-from belay_py.lifecycle import DeviceSessionState, Lifecycle
+from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.channel import LONGEST_CLOSE
 from belay_py.session.connection import open_port
-from belay_py.session.streaming import OutputQueue
+from belay_py.session.streaming import OutputQueue, decoded
 from belay_py.transports.base import close_orphan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from belay_py.options import DeviceSessionOptions
-    from belay_py.session.operations import Operations
+    from belay_py.session.standing import Standing
+    from belay_py.session.streaming import TextMode
     from belay_py.transports.base import Transport
 
 _State = DeviceSessionState
@@ -28,24 +29,22 @@ _State = DeviceSessionState
 class Monitoring:
     """What `DeviceSession.monitor` does: one at a time, since it holds the session's turn."""
 
-    def __init__(self, options: DeviceSessionOptions, operations: Operations, lifecycle: Lifecycle) -> None:
-        self._options = options
-        self._operations = operations
-        self._lifecycle = lifecycle
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
         self._listener: _Listener | None = None
         self._opening: asyncio.Task[None] | None = None
 
     async def follow(self, timeout: float) -> AsyncGenerator[bytes]:
         """Open the port and yield what comes. See `DeviceSession.monitor` for the errors."""
-        operations = self._operations
-        limit = operations.deadline(timeout)
+        standing = self._standing
+        limit = standing.deadline(timeout)
         self._require_no_connection()
-        await operations.turn.wait(limit)
+        await standing.turn.wait(limit)
         listener = _Listener()
         try:
             self._require_no_connection()
-            if operations.channel is not None:
-                await operations.channel.closed()  # a session in ERROR may still hold the port
+            if standing.channel is not None:
+                await standing.channel.closed()  # a session in ERROR may still hold the port
             self._listener = listener
             await self._open(listener, limit)
             while True:
@@ -54,7 +53,7 @@ class Monitoring:
                         data = await listener.queue.get()
                 except TimeoutError:
                     raise SessionTimeout(
-                        f"{self._options.port} was monitored for {timeout:g} s, as was asked; the board runs on"
+                        f"{standing.options.port} was monitored for {timeout:g} s, as was asked; the board runs on"
                     ) from None
                 if data is None:
                     raise listener.reason()
@@ -64,7 +63,7 @@ class Monitoring:
             try:
                 await listener.close()
             finally:
-                operations.turn.release()
+                standing.turn.release()
 
     async def end(self) -> None:
         """End the monitor that runs, if one does; its consumer gets `Disconnected`."""
@@ -75,9 +74,9 @@ class Monitoring:
 
     async def _open(self, listener: _Listener, limit: float) -> None:
         loop = asyncio.get_running_loop()
-        deadline = min(limit, self._operations.deadline(self._options.connection_timeout))
+        deadline = min(limit, self._standing.deadline(self._standing.options.connection_timeout))
         # In a task of its own, which `end` can cancel without cancelling the consumer.
-        self._opening = opening = loop.create_task(open_port(self._options, listener, deadline))
+        self._opening = opening = loop.create_task(open_port(self._standing.options, listener, deadline))
         try:
             await opening
         except asyncio.CancelledError:
@@ -87,13 +86,15 @@ class Monitoring:
             raise listener.reason() from None
         except ConnectionFailed as error:
             if loop.time() >= limit:
-                raise SessionTimeout(f"{self._options.port} could not be opened before the deadline") from error
+                raise SessionTimeout(
+                    f"{self._standing.options.port} could not be opened before the deadline"
+                ) from error
             raise
         finally:
             self._opening = None
 
     def _require_no_connection(self) -> None:
-        state = self._lifecycle.state
+        state = self._standing.lifecycle.state
         if state is _State.DISPOSED:
             raise SessionClosed("the session was closed for good; make a new one")
         if state not in (_State.CREATED, _State.DISCONNECTED, _State.ERROR):
@@ -101,6 +102,29 @@ class Monitoring:
                 f"cannot monitor a session that is {state.name}: connecting has stopped the board's program. "
                 "disconnect() it, reset the board so that main.py runs again, then monitor it"
             )
+
+
+class Monitored:
+    """What a session can do without being connected."""
+
+    _monitoring: Monitoring
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: TextMode = "text") -> AsyncGenerator[str]: ...
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: Literal["bytes"]) -> AsyncGenerator[bytes]: ...
+
+    def monitor(
+        self, *, timeout: float = math.inf, mode: TextMode | Literal["bytes"] = "text"
+    ) -> AsyncGenerator[str] | AsyncGenerator[bytes]:
+        """Yield what the board's own program prints, without stopping it: the port is opened and nothing is sent.
+
+        The session must not be connected, and stays so. Ends with the link (`Disconnected`), after ``timeout`` seconds
+        (`SessionTimeout`), or when the consumer leaves. Raises what opening raises, and `IllegalTransition`.
+        """
+        chunks = self._monitoring.follow(timeout)
+        return chunks if mode == "bytes" else decoded(chunks, mode)
 
 
 class _Listener(asyncio.Protocol):

@@ -169,7 +169,7 @@ async def test_a_connected_session_cannot_be_monitored(port: str) -> None:
         await session.disconnect()
         async with aclosing(session.monitor(timeout=PATIENCE)) as pieces:
             following = asyncio.ensure_future(anext(pieces))
-            while not session._operations.turn._held or session._monitoring._opening is not None:
+            while session._monitoring._listener is None or session._monitoring._opening is not None:
                 await asyncio.sleep(0)
             assert session.state is State.DISCONNECTED
             following.cancel()

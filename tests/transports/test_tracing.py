@@ -240,7 +240,7 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, content: str) -> None:
 def test_who_does_not_trace_pays_nothing() -> None:
     code = (
         "import asyncio, sys\nfrom belay_py import DeviceSession\n"
-        "async def main():\n async with DeviceSession('virtual:') as s: print(type(s._operations.channel._transport))\n"
+        "async def main():\n async with DeviceSession('virtual:') as s: print(type(s._standing.channel._transport))\n"
         "asyncio.run(main())\nprint('belay_py.transports.tracing' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
