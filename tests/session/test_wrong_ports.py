@@ -77,6 +77,7 @@ async def refused(
         ("process+pty:cat", "no MicroPython prompt on .*; the board sent"),
         ("process:cat", "no MicroPython prompt on .*; the board sent"),
         ("process:sleep 1000", "no answer on process:sleep 1000 within 0.7 s. Is it a MicroPython board"),
+        ("process:sh -c 'yes >&2; true'", "no answer on process:sh"),
         ("process+pty:sleep 1000", "no answer on .*baudrate"),
         ("process:yes", r"no MicroPython prompt on process:yes .*; the board sent b'.*y\\ny"),
         ("process+pty:yes '>>> '", "no MicroPython prompt on .*; the board sent"),
