@@ -32,6 +32,9 @@ LONGEST_HANDSHAKE_INTERVAL = 2.0
 # A transport tells its end within milliseconds; closing a real port drains it for a tenth of a second at most.
 LONGEST_CLOSE = 5.0
 
+NO_MEMORY = "has no memory left to run anything, its heap is full of what a program keeps; reset the board"
+"""What is wrong when a handshake is answered with MemoryError."""
+
 
 class Expired(Exception):
     """The exchange's deadline has passed."""
@@ -54,6 +57,8 @@ class Channel(asyncio.Protocol):
         """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
+        self.free_memory: int | None = None
+        """The board's free heap when it was connected, in bytes, if it said so."""
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost

@@ -26,12 +26,14 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import (
     FIRST_INTERRUPT_INTERVAL,
     LONGEST_INTERRUPT_INTERVAL,
+    NO_MEMORY,
     Channel,
     Dropped,
     Expired,
     LinkLost,
 )
 from belay_py.session.execution import ExecutionResult, execution_error, is_keyboard_interrupt, to_text
+from belay_py.session.memory import require_room, too_large
 from belay_py.session.turn import Turn
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class Operations:
         """Run code after `begin`. The turn is released here, or by the recovery."""
         started = time.perf_counter()
         try:
+            await require_room(channel, source, deadline)
             event = await channel.execute(source, deadline, sink)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             await self._end_badly(channel, error, may_have_run=channel.repl.may_have_started)
@@ -88,7 +91,7 @@ class Operations:
                 output_bytes=event.output,
             )
         self._end()
-        return self._result(channel, event, time.perf_counter() - started)
+        return self._result(channel, source, event, time.perf_counter() - started)
 
     async def soft_reset(self, timeout: float | None) -> str:
         """Restart the interpreter and return what the boot printed."""
@@ -187,11 +190,11 @@ class Operations:
             ) from None
         raise error
 
-    def _result(self, channel: Channel, event: Finished, duration: float) -> ExecutionResult:
+    def _result(self, channel: Channel, source: bytes, event: Finished, duration: float) -> ExecutionResult:
         if event.traceback:
             if channel.interrupted and is_keyboard_interrupt(event.traceback):
                 raise Interrupted("the code was stopped by interrupt()")
-            raise execution_error(event.traceback, event.output)
+            raise too_large(channel, source, event) or execution_error(event.traceback, event.output)
         return ExecutionResult(event.output, duration)
 
     def _unusable(self) -> SessionClosed | Disconnected:
@@ -229,6 +232,8 @@ class Operations:
         except (LinkLost, ProtocolViolation):
             return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
         except Expired:
+            if b"MemoryError" in channel.repl.unanswered:
+                return self._give_up(channel, f"the board {NO_MEMORY}")
             return self._give_up(
                 channel,
                 f"the board did not return to its prompt within {limit:g} s: "
