@@ -59,6 +59,8 @@ class Channel(asyncio.Protocol):
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
         self.free_memory: int | None = None
         """The board's free heap when it was connected, in bytes, if it said so."""
+        self.code_room = 0
+        """Bytes of code that a board without raw-paste is known to hold, in this life of its interpreter."""
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import CodeTooLarge
 from belay_py.protocol import Finished
+from belay_py.session.channel import Dropped
 from belay_py.session.execution import to_text
 
 if TYPE_CHECKING:
@@ -29,13 +30,19 @@ _REMEDY = "send it in pieces, or put it on the board as a file or .mpy and impor
 
 
 async def require_room(channel: Channel, code: bytes, deadline: float) -> None:
-    """Raise `CodeTooLarge` for code that would crash a board without raw-paste. Others say so themselves, later."""
+    """Raise `CodeTooLarge` for code that would crash a board without raw-paste. Others say so themselves, later.
+
+    Raises what `Channel.execute` raises too, and `Dropped` when an interrupt came meanwhile.
+    """
     features = channel.repl.features
-    if len(code) <= _ALWAYS_FITS or features is None or features.raw_paste:
+    if len(code) <= max(_ALWAYS_FITS, channel.code_room) or features is None or features.raw_paste:
         return
     event = await channel.execute(_ASK % (len(code) + _LINE_GROWS_BY), deadline)
+    if channel.interrupted:
+        raise Dropped
     if isinstance(event, Finished) and b"MemoryError" in event.traceback:
         raise _too_large(channel, code, to_text(event.traceback), "not_started")
+    channel.code_room = len(code)  # such a board never gives this memory back (tried): the same code fits again
 
 
 def too_large(channel: Channel, code: bytes, event: Finished) -> CodeTooLarge | None:

@@ -244,6 +244,7 @@ class Operations:
             raise
         else:
             self.boot_epoch += restarted
+            channel.code_room *= not restarted
             if self._lifecycle.state is _State.ACTIVE:
                 self._lifecycle.flip("finish")
             return True
