@@ -82,24 +82,24 @@ class ExecutionError(BelayError):
 class CodeTooLarge(ExecutionError):
     """The board has no memory for the code. Send it in pieces, or put it there as a file or ``.mpy`` and import it.
 
-    ``size`` is the code's, ``free`` the board's free heap, both in bytes; ``free`` is None where the board did not say.
+    ``size`` is the code's, ``heap`` that of the board's whole heap, in bytes; ``heap`` is None where it did not say.
     ``outcome`` is ``"not_started"`` when certainly none of it ran; ``"unknown"`` when the board had the whole code and
     then no memory left to say where it stopped: most likely it was still compiling.
     """
 
-    def __init__(self, message: str, traceback: str, *, size: int, free: int | None, outcome: Outcome) -> None:
+    def __init__(self, message: str, traceback: str, *, size: int, heap: int | None, outcome: Outcome) -> None:
         super().__init__("MemoryError", message, traceback)
         self.args = (message,)
         self.size = size
-        self.free = free
+        self.heap = heap
         self.outcome = outcome
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _code_too_large, (self.message, self.traceback, self.size, self.free, self.outcome)
+        return _code_too_large, (self.message, self.traceback, self.size, self.heap, self.outcome)
 
 
-def _code_too_large(message: str, traceback: str, size: int, free: int | None, outcome: Outcome) -> CodeTooLarge:
-    return CodeTooLarge(message, traceback, size=size, free=free, outcome=outcome)  # pickling knows no keywords
+def _code_too_large(message: str, traceback: str, size: int, heap: int | None, outcome: Outcome) -> CodeTooLarge:
+    return CodeTooLarge(message, traceback, size=size, heap=heap, outcome=outcome)  # pickling knows no keywords
 
 
 class Interrupted(BelayError):

@@ -57,8 +57,8 @@ class Channel(asyncio.Protocol):
         """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
-        self.free_memory: int | None = None
-        """The board's free heap when it was connected, in bytes, if it said so."""
+        self.heap: int | None = None
+        """The size of the board's heap in bytes, if it said so."""
         self.code_room = 0
         """Bytes of code that a board without raw-paste is known to hold, in this life of its interpreter."""
         self._loop = asyncio.get_running_loop()

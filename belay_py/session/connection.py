@@ -52,7 +52,7 @@ async def open_connection(
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
         channel.marked = how.framing == "marked" and board.capabilities.marked_output
-        channel.free_memory = board.heap.free if board.heap else None
+        channel.heap = board.heap.free + board.heap.allocated if board.heap else None
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()

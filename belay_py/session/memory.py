@@ -23,7 +23,7 @@ _LINE_GROWS_BY = 512
 """Room for the code's own reader, beside the code."""
 
 _LEAST_SHARE = 16
-"""Which part of the free heap code must have before a MemoryError that names no place is put down to its compilation.
+"""Which part of the heap's size code must have before a MemoryError that names no place is put down to its compilation.
 On a Pico code failed to compile from a quarter to half of its free heap on; a program that fills the heap is short."""
 
 _REMEDY = "send it in pieces, or put it on the board as a file or .mpy and import it"
@@ -55,19 +55,19 @@ def too_large(channel: Channel, code: bytes, event: Finished) -> CodeTooLarge | 
     text = to_text(event.traceback)
     if channel.repl.cut_short:
         return _too_large(channel, code, text, "not_started")
-    if len(code) * _LEAST_SHARE < (channel.free_memory or _ALWAYS_FITS * _LEAST_SHARE):
+    if len(code) * _LEAST_SHARE < (channel.heap or _ALWAYS_FITS * _LEAST_SHARE):
         return None
     return _too_large(channel, code, text, "unknown")
 
 
 def _too_large(channel: Channel, code: bytes, traceback: str, outcome: Outcome) -> CodeTooLarge:
-    free = channel.free_memory
-    told = "" if free is None else f" ({free} bytes were free when it was connected)"
+    heap = channel.heap
+    room = "memory" if heap is None else f"heap of {heap} bytes"
     consequence = "none of it ran" if outcome == "not_started" else "it printed nothing, and most likely none of it ran"
     return CodeTooLarge(
-        f"the code of {len(code)} bytes does not fit the board's memory{told}; {consequence}. To run it, {_REMEDY}",
+        f"the code of {len(code)} bytes does not fit the board's {room}; {consequence}. To run it, {_REMEDY}",
         traceback.strip("\r\n"),
         size=len(code),
-        free=free,
+        heap=heap,
         outcome=outcome,
     )
