@@ -72,11 +72,11 @@ def _run(verb: Callable[[], None]) -> int:
     try:
         verb()
         sys.stdout.flush()
-    except errors.CodeTooLarge as error:  # there is no place in the code to show
-        complain(error)
-        return DEVICE_EXCEPTION
     except errors.ExecutionError as error:
-        print(error.traceback, file=sys.stderr)
+        if isinstance(error, errors.CodeTooLarge):
+            complain(error)  # its traceback names no place
+        else:
+            print(error.traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
         complain(error)

@@ -123,11 +123,12 @@ class MarkedResponse:
     def _find_fence_reply(self, whole: bytes) -> re.Match[bytes] | None:
         # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest. What stands
         # between the traceback's first word and the exception differs between boards.
-        nonce = rb"Traceback[^\x04]*KeyError: '?%s'?\r*\n" % re.escape(self._fence_nonce)
+        # Nothing but the prompt and the three \x04 is where it must be: a timer on the board may print anywhere.
+        nonce = rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?%s'?[^\x04]*" % re.escape(self._fence_nonce)
         # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on
         # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply.
-        starved = rb"(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
-        header = rb"(?:R\x01..\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)\x04"
+        starved = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
+        header = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
         for reply in (nonce, starved):
             found = re.compile(header + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
             if found is not None:
@@ -154,9 +155,10 @@ class MarkedResponse:
             return True
         if buffer.endswith(b"\n>"):
             return _RAW_BANNER.search(bytes(buffer[-40:])) is not None
-        # A thread on the board may print right behind the prompt.
-        end = buffer.rfind(_END, max(0, self._searched - len(_END)))
-        return end >= 0 and buffer.rfind(_TRACEBACK, 0, end) >= 0
+        # A timer or a thread on the board may print right behind the prompt, and between the marker and the end.
+        new = max(0, self._searched - len(_CLEAN_END))
+        end = buffer.rfind(_END, new)
+        return end >= 0 and (buffer.find(_CLEAN_END, new) >= 0 or buffer.rfind(_TRACEBACK, 0, end) >= 0)
 
     def _receive_fenced(self) -> bytes | None:
         # A program may have forged an end early and print on for megabytes: look at what is new, and only if something
@@ -187,7 +189,13 @@ class MarkedResponse:
             # the marker's writer away: then all of it is output, up to the two ends.
             traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
         self.traceback = before[traceback + 1 : end]
-        return self._finish(traceback, reply.end())
+        rest = self._finish(traceback, reply.end())
+        if not self.traceback and self._output:
+            # A timer or a thread has printed between the marker and the end; what it printed stays.
+            late = max(0, len(self._output) - _LONGEST_SIGN)
+            first, _, last = self._output[late:].rpartition(self._marker)
+            self._output = self._output[:late] + first + last
+        return rest
 
     def _finish(self, output_end: int, end: int, *, boot_output: bytes | None = None) -> bytes:
         rest = bytes(self._buffer[end:])

@@ -12,6 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-@pytest.mark.parametrize("case", [*hard_cases.CASES, *hard_cases.THREAD_CASES], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", [*hard_cases.CASES, *hard_cases.TIMER_CASES], ids=lambda case: case.__name__)
 async def test_hard_case(pico_port: str, case: Callable[[str], Awaitable[None]]) -> None:
     await case(pico_port)

@@ -8,8 +8,8 @@ import pytest
 
 from belay_py.virtual import BoardProcess, VirtualBoardOptions, open_board
 
-from . import hard_cases
 from ..conftest import PtyBoard
+from . import hard_cases
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
