@@ -76,7 +76,7 @@ def _run(verb: Callable[[], None]) -> int:
         if isinstance(error, errors.CodeTooLarge):
             complain(error)  # its traceback names no place
         else:
-            print(error.traceback, file=sys.stderr)
+            print(error.host_traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
         complain(error)

@@ -174,7 +174,7 @@ class MarkedResponse:
             if friendly >= 0 and FRIENDLY_PASTE_BANNER in whole[friendly:]:
                 # A hard reset: the fence has only been typed at the friendly prompt.
                 boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
-                return self._finish(boot, len(whole), boot_output=whole[boot:])
+                return self._finish(boot, len(whole), boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
             return None
         before = whole[: reply.start()]
         if (marked := before.find(self.end)) >= 0:

@@ -160,7 +160,7 @@ class Mpremote:
     """mpremote's `SerialTransport`, through a link: it treats a literal /dev/pts specially."""
 
     def __init__(self, path: str) -> None:
-        from mpremote.transport_serial import SerialTransport
+        from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]  # it has no types
 
         self._folder = tempfile.TemporaryDirectory()
         link = Path(self._folder.name, "tty")

@@ -15,10 +15,13 @@ from belay_py import (
     ExecutionError,
     Interrupted,
     SessionTimeout,
+    SettingsError,
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import Board
+    from collections.abc import Callable
+
+    from tests.conftest import Board, PtyBoard
 
 ENDLESS = [
     pytest.param("while True: pass", id="tight loop"),
@@ -102,7 +105,7 @@ async def test_a_reset_behind_our_back_is_told_and_the_code_has_not_run(board: B
 async def test_soft_reset(port: str) -> None:
     async with DeviceSession(port) as session:
         await session.execute("gone = 1\nwith open('boot.py', 'w') as f: f.write('print(\"booting\")')")
-        assert "booting" in await session.soft_reset()
+        assert "booting" in (await session.soft_reset()).output
         assert session.boot_epoch == 2
         assert await session.evaluate("'gone' in globals()") is False
         await session.execute("import os\nos.remove('boot.py')")
@@ -116,7 +119,7 @@ async def test_streamed_output_comes_while_the_code_runs(port: str) -> None:
         async with aclosing(session.stream(code)) as stream:
             async for piece in stream:
                 if not pieces:
-                    session._operations.channel._transport.write(b"x")  # type: ignore[union-attr]  # it is connected
+                    session._standing.channel._transport.write(b"x")  # type: ignore[union-attr]  # it is connected
                 pieces.append(piece)
         assert "".join(pieces) == "first\nsecond\n"
 
@@ -157,7 +160,8 @@ async def test_a_slow_consumer_holds_the_board_back(port: str) -> None:
             async for piece in stream:
                 total += len(piece)
                 if total == len(piece):
-                    queue = stream.ag_frame.f_locals["queue"]  # type: ignore[attr-defined]  # it is a generator
+                    chunks = stream.ag_frame.f_locals["chunks"]  # type: ignore[attr-defined]  # it is a generator
+                    queue = chunks.ag_frame.f_locals["queue"]
                     while not queue._paused:
                         await asyncio.sleep(0)
                     assert queue._unread < 1_000_000, "reading was paused long before the end"
@@ -169,3 +173,42 @@ async def test_a_stream_under_a_deadline(port: str) -> None:
         with pytest.raises(SessionTimeout):
             [_ async for _ in session.stream("while True: print('x')", timeout=0.2)]
         assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_a_stream_that_falls_silent_is_stopped(port: str) -> None:
+    async with DeviceSession(port) as session:
+        code = "import time\nfor i in range(3):\n print(i)\n time.sleep(0.01)\nwhile True: pass"
+        heard: list[str] = []
+
+        async def listen() -> None:
+            async for text in session.stream(code, idle_timeout=0.3):
+                heard.append(text)  # noqa: PERF401  a comprehension would lose what came before the error
+
+        with pytest.raises(SessionTimeout, match=r"no output came for 0.3 s \(idle_timeout\).*ready again") as caught:
+            await listen()
+        assert "".join(heard) == "0\n1\n2\n"
+        assert caught.value.recovered
+        assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_a_stream_that_falls_silent_and_cannot_be_stopped_ends_in_error(
+    make_pty_board: Callable[..., PtyBoard],
+) -> None:
+    session = DeviceSession(make_pty_board().port, recovery_timeout=0.3)
+    await session.connect()
+    code = "import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass"
+    with pytest.raises(SessionTimeout, match="no output came.*catches Ctrl-C") as caught:
+        async for _ in session.stream(code, idle_timeout=0.05):
+            pass
+    assert not caught.value.recovered
+    assert session.state is DeviceSessionState.ERROR
+    await session.close()
+
+
+@pytest.mark.parametrize("wrong", [-1, "5", float("nan")])
+async def test_a_wrong_idle_timeout_runs_nothing(port: str, wrong: float) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SettingsError, match="idle_timeout is"):
+            async for _ in session.stream("ran = 1", idle_timeout=wrong):
+                pass
+        assert await session.evaluate("'ran' in globals()") is False
