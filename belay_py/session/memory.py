@@ -45,12 +45,13 @@ async def require_room(channel: Channel, code: bytes, deadline: float) -> None:
     channel.code_room = len(code)  # such a board never gives this memory back (tried): the same code fits again
 
 
-def too_large(channel: Channel, code: bytes, event: Finished) -> CodeTooLarge | None:
+def too_large(channel: Channel, code: bytes, event: Finished, *, silent: bool) -> CodeTooLarge | None:
     """Return the error when an execution ended because the board has no memory for its code, else None.
 
-    An exception that the program raised names its place, unless the heap is so full that there is no memory for that.
+    ``silent`` says that the code printed nothing. An exception that the program raised names its place, unless the heap
+    is so full that there is no memory for that.
     """
-    if event.output or not event.traceback.startswith(b"MemoryError"):
+    if not silent or not event.traceback.startswith(b"MemoryError"):
         return None
     text = to_text(event.traceback)
     if channel.repl.cut_short:

@@ -78,7 +78,8 @@ class Operations:
             await self.recovery.bring_back(channel)
         else:
             self.standing.end()
-        return _result(channel, source, event, duration)
+        # What a stream has passed on is not in the event.
+        return _result(channel, source, event, duration, silent=sink is None and not event.output)
 
     async def interrupt(self, timeout: float | None) -> bool:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""
@@ -147,9 +148,9 @@ class Operations:
         raise error
 
 
-def _result(channel: Channel, source: bytes, event: Finished, duration: float) -> ExecutionResult:
+def _result(channel: Channel, source: bytes, event: Finished, duration: float, *, silent: bool) -> ExecutionResult:
     if event.traceback:
         if channel.interrupted and is_keyboard_interrupt(event.traceback):
             raise Interrupted("the code was stopped by interrupt()")
-        raise too_large(channel, source, event) or execution_error(event.traceback, event.output)
+        raise too_large(channel, source, event, silent=silent) or execution_error(event.traceback, event.output)
     return ExecutionResult(event.output, duration)
