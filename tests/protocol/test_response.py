@@ -32,9 +32,9 @@ def converse(response: bytes, reply: bytes, *, pieces: bool) -> tuple[bytes, byt
     [
         (b"\x04MemoryError: \r\n\x04>", b"", b"MemoryError: \r\n"),
         (b"on\x04Traceback\r\nMemoryError: \r\n\x04>", b"on", b"Traceback\r\nMemoryError: \r\n"),
-        (b"MemoryError\x04Traceback\r\nKeyboardInterrupt: \r\n\x04>", b"MemoryError", b"Traceback\r\nKeyboardInterrupt: \r\n"),
+        (b"MemoryError\x04Traceback\r\nStop: \r\n\x04>", b"MemoryError", b"Traceback\r\nStop: \r\n"),
     ],
-)  # fmt: skip
+)
 def test_a_board_without_memory_for_the_fence(
     response: bytes, output: bytes, traceback: bytes, *, pieces: bool
 ) -> None:
