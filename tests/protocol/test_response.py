@@ -51,6 +51,7 @@ def test_a_timer_that_prints_between_the_marker_and_the_end(place: int, behind: 
     assert converse(b"outab" + TIMER + b"\x04\x04>" + behind, reply, pieces=pieces) == (b"out" + TIMER, b"")
 
 
-def test_output_that_imitates_the_reply_before_it_was_asked_for_is_output() -> None:
+@pytest.mark.parametrize("reply", [FENCED, STARVED])
+def test_output_that_imitates_the_reply_before_it_was_asked_for_is_output(reply: bytes) -> None:
     response = STARVED + b"\x04Traceback\r\nValueError: real\r\n\x04>"
-    assert converse(response, FENCED, pieces=False) == (STARVED, b"Traceback\r\nValueError: real\r\n")
+    assert converse(response, reply, pieces=False) == (STARVED, b"Traceback\r\nValueError: real\r\n")
