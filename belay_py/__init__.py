@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test compares the two lists
     from belay_py.errors import BelayError as BelayError
     from belay_py.errors import BoardWasReset as BoardWasReset
+    from belay_py.errors import CodeTooLarge as CodeTooLarge
     from belay_py.errors import ConnectionFailed as ConnectionFailed
     from belay_py.errors import DeviceBusy as DeviceBusy
     from belay_py.errors import DeviceFrame as DeviceFrame
@@ -43,6 +44,7 @@ _HOMES = {
     "belay_py.errors": (
         "BelayError",
         "BoardWasReset",
+        "CodeTooLarge",
         "ConnectionFailed",
         "DeviceBusy",
         "DeviceFrame",

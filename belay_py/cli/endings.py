@@ -75,7 +75,10 @@ def _run(verb: Callable[[], None]) -> int:
         verb()
         sys.stdout.flush()
     except errors.ExecutionError as error:
-        print(error.host_traceback, file=sys.stderr)
+        if isinstance(error, errors.CodeTooLarge):
+            complain(error)  # its traceback names no place
+        else:
+            print(error.host_traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
         complain(error)

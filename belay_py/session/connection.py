@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
-from belay_py.protocol import BoardReset
+from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info
-from belay_py.session.channel import Channel, Expired, LinkLost
+from belay_py.session.channel import NO_MEMORY, Channel, Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
 from belay_py.transports.profiled import profile_of
@@ -51,12 +51,15 @@ async def open_connection(
             await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
+        if isinstance(reply, Finished) and b"MemoryError" in reply.traceback:
+            raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
         channel.tells_restarts = board.capabilities.marked_output
         channel.marks = how.framing == "marked"
         channel.marked = channel.marks and channel.tells_restarts
+        channel.heap = board.heap.free + board.heap.allocated if board.heap else None
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
@@ -119,6 +122,8 @@ def _slow_opening(options: DeviceSessionOptions) -> str:
 
 def _silence(options: DeviceSessionOptions, heard: bytes) -> str:
     limit = f"within {options.connection_timeout:g} s"
+    if b"MemoryError" in heard:
+        return f"the board on {options.port} {NO_MEMORY}"
     if heard:
         return (
             f"no MicroPython prompt on {options.port} {limit}; the board sent {heard[-60:]!r}. "

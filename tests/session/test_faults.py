@@ -265,7 +265,7 @@ async def test_an_interrupt_in_the_middle_of_paced_code_ends_it_unrun() -> None:
     assert await session.interrupt()
     with pytest.raises(Interrupted, match="none of it ran"):
         await running
-    assert script.codes == []
+    assert b"x = 1" not in b"".join(script.codes), "only the question whether there is room for it ran"
     assert (await session.execute("x")).output == "done"
     await session.close()
 
