@@ -7,6 +7,7 @@ where the foreign library is called, and kept as ``__cause__``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 Outcome = Literal["not_started", "unknown"]
@@ -53,11 +54,27 @@ class SessionTimeout(BelayError, TimeoutError):
         self.recovered = recovered
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceFrame:
+    """One place in a device's traceback: ``<stdin>`` and a line of the code that was sent, or a file on the board.
+
+    ``host_file`` and ``host_line`` say where that line stands on the host, where that is known.
+    """
+
+    file: str
+    line: int
+    function: str
+    host_file: str | None = None
+    host_line: int | None = None
+
+
 class ExecutionError(BelayError):
     """Code raised an exception on the device.
 
-    ``type`` and ``message`` are the device's, ``traceback`` its whole text, ``output`` and ``output_bytes`` what the
-    code had written before.
+    ``type`` and ``message`` are the device's, ``traceback`` its whole text and ``frames`` its places;
+    ``output_bytes`` is what the code had written before, ``output`` the same as text. ``host_traceback`` is the
+    traceback with the host's file and lines, where the code came from a file or stands in the caller's source, and
+    ``__cause__`` an exception of the host's class of the same name, where it has one.
     """
 
     def __init__(
@@ -66,17 +83,22 @@ class ExecutionError(BelayError):
         message: str,
         traceback: str,
         output_bytes: bytes = b"",
-        output: str = "",
     ) -> None:
         super().__init__(f"{type}: {message}" if message else type)
         self.type = type
         self.message = message
         self.traceback = traceback
+        self.host_traceback = traceback
+        self.frames: tuple[DeviceFrame, ...] = ()
         self.output_bytes = output_bytes
-        self.output = output
+
+    @property
+    def output(self) -> str:
+        """What the code had written before, as text."""
+        return self.output_bytes.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.type, self.message, self.traceback, self.output_bytes, self.output)
+        return type(self), (self.type, self.message, self.traceback, self.output_bytes), self.__dict__
 
 
 class Interrupted(BelayError):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import weakref
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from transitions import Machine, MachineError
 
 from belay_py.errors import IllegalTransition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class DeviceSessionState(Enum):
@@ -84,6 +87,14 @@ class Lifecycle:
         MACHINE.add_model(self)
         self._release = weakref.finalize(owner, MACHINE.remove_model, self)
         self._release.atexit = False
+        self._watcher: weakref.WeakMethod[Callable[[DeviceSessionState, DeviceSessionState], None]] | None = None
+
+    def watch(self, watcher: Callable[[DeviceSessionState, DeviceSessionState], None] | None) -> None:
+        """Call a bound method with the old and the new state after each move; None ends that.
+
+        It is held weakly, since the machine keeps this object alive, and a watcher knows the session.
+        """
+        self._watcher = None if watcher is None else weakref.WeakMethod(watcher)
 
     def allows(self, trigger: str) -> bool:
         """Whether ``trigger`` is legal now."""
@@ -100,6 +111,8 @@ class Lifecycle:
             raise _refusal(old, trigger) from error
         if self.state is _S.DISPOSED:
             self._release()
+        if self._watcher is not None:
+            self._tell(old)
 
     def flip(self, trigger: str) -> None:
         """Make a move by the compiled table: for the two moves around each operation."""
@@ -108,6 +121,13 @@ class Lifecycle:
         if new is None:
             raise _refusal(old, trigger)
         self.state = new
+        if self._watcher is not None:
+            self._tell(old)
+
+    def _tell(self, old: DeviceSessionState) -> None:
+        watcher = self._watcher() if self._watcher is not None else None
+        if watcher is not None:
+            watcher(old, self.state)
 
 
 def _refusal(state: DeviceSessionState, trigger: str) -> IllegalTransition:

@@ -38,7 +38,7 @@ def test_a_script(port: str) -> None:
             session.execute("raise ValueError('bad')")
         with pytest.raises(SessionTimeout):
             session.execute("while True: pass", timeout=0.1)
-        assert "soft reboot" in session.soft_reset()
+        assert "soft reboot" in session.soft_reset().output
         assert (session.boot_epoch, session.generation, session.device_id) == (2, 1, "sensor")
         assert repr(session) == f"<sync DeviceSession 'sensor' on {port} IDLE>"
         session.disconnect()

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +15,12 @@ from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
 from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
+from belay_py.session.execution import read_code, without_bom
 
 if TYPE_CHECKING:
     from belay_py.sync import DeviceSession
 
 _STDIN = "-"
-_BOM = b"\xef\xbb\xbf"  # some editors on Windows begin files with it, and MicroPython takes it for a syntax error
 
 
 @with_exit_status
@@ -71,14 +70,10 @@ def run(
       belay-py run --timeout 5m --port /dev/ttyACM0 selftest.py
       belay-py run - < blink.py
     """
-    source = _read_stdin() if file == _STDIN else _read(file)
+    source = _read_stdin() if file == _STDIN else read_code(file)
     with boards.session(port, baudrate, connect_timeout) as board:
-        try:
-            _stream(board, source, math.inf if timeout is None else timeout, exact=exact)
-        except errors.ExecutionError as error:
-            if file == _STDIN:
-                raise
-            raise _named(error, file) from error
+        filename = None if file == _STDIN else file
+        _stream(board, source, math.inf if timeout is None else timeout, exact=exact, filename=filename)
 
 
 @with_exit_status
@@ -106,10 +101,12 @@ def eval_(
         _stream(board, source, timeout)
 
 
-def _stream(board: DeviceSession, code: str | bytes, timeout: float | None, *, exact: bool = False) -> None:
+def _stream(
+    board: DeviceSession, code: str | bytes, timeout: float | None, *, exact: bool = False, filename: str | None = None
+) -> None:
     output = BoardOutput(sys.stdout.buffer, exact=exact)
     # Closed at once when writing fails or Ctrl-C comes: that is what stops the board.
-    with contextlib.closing(board.stream(code, timeout=timeout, mode="bytes")) as pieces:  # type: ignore[type-var]
+    with contextlib.closing(board.stream(code, timeout=timeout, mode="bytes", filename=filename)) as pieces:  # type: ignore[type-var]
         try:
             for piece in pieces:
                 output.write(piece)
@@ -118,15 +115,7 @@ def _stream(board: DeviceSession, code: str | bytes, timeout: float | None, *, e
 
 
 def _read_stdin() -> bytes:
-    return sys.stdin.buffer.read().removeprefix(_BOM)
-
-
-def _read(file: str) -> bytes:
-    try:
-        return Path(file).read_bytes().removeprefix(_BOM)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise errors.InvalidCode(f"cannot read {file} ({reason}); name a file of this computer") from error
+    return without_bom(sys.stdin.buffer.read())
 
 
 def _check(expression: str) -> str:
@@ -139,11 +128,3 @@ def _check(expression: str) -> str:
             f"{expression!r} is not one expression ({reason}); run statements with: belay-py exec"
         ) from None
     return expression
-
-
-def _named(error: errors.ExecutionError, file: str) -> errors.ExecutionError:
-    """The error with the file's name where the board, which never sees it, says ``<stdin>``."""
-    lines = error.traceback.splitlines()
-    ours = '  File "<stdin>"'
-    text = "\n".join(f'  File "{file}"' + line.removeprefix(ours) if line.startswith(ours) else line for line in lines)
-    return errors.ExecutionError(error.type, error.message, text, error.output_bytes, error.output)

@@ -73,7 +73,7 @@ def _run(verb: Callable[[], None]) -> int:
         verb()
         sys.stdout.flush()
     except errors.ExecutionError as error:
-        print(error.traceback, file=sys.stderr)
+        print(error.host_traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
         complain(error)

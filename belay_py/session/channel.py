@@ -54,6 +54,10 @@ class Channel(asyncio.Protocol):
         """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
+        self.expects_loss = False
+        """Whether the link may end because this side asked the board for a reset."""
+        self.on_started: Callable[[], None] | None = None
+        """Called, once, when the next code has been taken and runs."""
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost
@@ -77,10 +81,13 @@ class Channel(asyncio.Protocol):
         try:
             repl.receive_data(data)
         except ProtocolViolation as violation:
-            self._fail(violation)
+            self.fail(violation)
         if repl.stray != self._stray:
             _log.debug("the board sent %d bytes that nobody asked for; they were dropped", repl.stray - self._stray)
             self._stray = repl.stray
+        if self.on_started is not None and repl.state is ReplState.OUTPUT:
+            started, self.on_started = self.on_started, None
+            started()
         while (event := repl.next_event()) is not None:
             if isinstance(event, Output):
                 if self._sink is not None:
@@ -93,7 +100,7 @@ class Channel(asyncio.Protocol):
         self._end_reason = exc
         self._closed.set_result(None)
         self._cancel_timers()
-        self._fail(self._link_lost())
+        self.fail(self._link_lost())
         self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
@@ -192,8 +199,25 @@ class Channel(asyncio.Protocol):
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""
         self.interrupted = True
         if not self.repl.interrupt():
-            self._fail(Dropped())
+            self.fail(Dropped())
         self._flush()
+
+    def send_input(self, data: bytes) -> bool:
+        """Send what the running code may read; return whether any runs."""
+        if self.repl.state is not ReplState.OUTPUT or self._transport is None or self._ended:
+            return False
+        self._transport.write(data)
+        return True
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the system has not taken yet."""
+        return 0 if self._transport is None or self._ended else self._transport.get_write_buffer_size()
+
+    def fail(self, error: Exception) -> None:
+        """End the exchange that runs, if any, with an error."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
 
     def pause_reading(self) -> None:
         """Take no more from the board until `resume_reading`."""
@@ -253,7 +277,7 @@ class Channel(asyncio.Protocol):
         if self.exchange is None:
             return
         if self._loop.time() >= self._deadline:
-            self._fail(Expired())
+            self.fail(Expired())
         else:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
@@ -268,10 +292,6 @@ class Channel(asyncio.Protocol):
         self._pacer = None
         self.repl.release_chunk()
         self._flush()
-
-    def _fail(self, error: Exception) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
 
     def _link_lost(self) -> LinkLost:
         error = LinkLost()

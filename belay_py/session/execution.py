@@ -1,17 +1,13 @@
-"""Code on its way in and results on their way out: encoding, text, tracebacks."""
+"""Code on its way in, and the result of it."""
 
 from __future__ import annotations
 
-import codecs
-import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from belay_py.errors import ExecutionError, InvalidCode
+from belay_py.errors import InvalidCode
 from belay_py.protocol import find_unsendable
-
-# The last line of a traceback, `ValueError: bad`, or the whole of one when the board has no memory for more
-# (raw-paste then sends `MemoryError: ...` with no `Traceback` line).
-_LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$", re.DOTALL)
+from belay_py.session.text import to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +28,6 @@ class ExecutionResult:
         become U+FFFD; `output_bytes` never loses any.
         """
         return to_text(self.output_bytes)
-
-
-def to_text(data: bytes) -> str:
-    """Decode what a board wrote; see `ExecutionResult.output`."""
-    return data.decode("utf-8", "replace").replace("\r\n", "\n")
-
-
-class TextDecoder:
-    """`to_text` for output that comes in pieces: split characters and split line ends are joined."""
-
-    __slots__ = ("_decoder", "_held")
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
-
-    def decode(self, data: bytes, *, final: bool = False) -> str:
-        """Return the text that is complete so far."""
-        text = self._held + self._decoder.decode(data, final)
-        self._held = ""
-        if text.endswith("\r") and not final:
-            text, self._held = text[:-1], "\r"
-        return text.replace("\r\n", "\n")
 
 
 def encode_code(code: str | bytes) -> bytes:
@@ -82,19 +55,15 @@ def encode_code(code: str | bytes) -> bytes:
     return source
 
 
-def execution_error(traceback: bytes, output: bytes) -> ExecutionError:
-    """Return the device's exception as ours."""
-    text = to_text(traceback).strip("\r\n")
-    lines = text.split("\n")
-    frames = lines[0].startswith("Traceback ")
-    # The first line that is not indented; a message may have indented lines of its own.
-    start = next((i for i, line in enumerate(lines) if i >= frames and not line.startswith("  ")), 0)
-    match = _LAST_LINE.match("\n".join(lines[start:]))
-    if match is None:
-        return ExecutionError("Exception", text, text, output, to_text(output))
-    return ExecutionError(match["type"], match["message"] or "", text, output, to_text(output))
+def without_bom(code: bytes) -> bytes:
+    """Return code without the mark that some editors on Windows put first: for MicroPython it is a syntax error."""
+    return code.removeprefix(b"\xef\xbb\xbf")
 
 
-def is_keyboard_interrupt(traceback: bytes) -> bool:
-    """Whether a traceback is that of a Ctrl-C which the program let through."""
-    return traceback.rstrip().rpartition(b"\n")[2].startswith(b"KeyboardInterrupt")
+def read_code(file: str | Path) -> bytes:
+    """Return the code of a host file. Raises `InvalidCode` when it cannot be read."""
+    try:
+        return without_bom(Path(file).read_bytes())
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidCode(f"cannot read {file} ({reason}); name a file of this computer") from error

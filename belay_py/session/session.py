@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import secrets
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from belay_py.errors import ConnectionFailed, SessionClosed
+from belay_py.errors import ExecutionError, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
-from belay_py.session.connection import open_connection
-from belay_py.session.execution import ExecutionResult, encode_code
+from belay_py.session import streaming
+from belay_py.session.execution import ExecutionResult, encode_code, read_code
+from belay_py.session.link import Link
+from belay_py.session.listeners import Listeners
 from belay_py.session.operations import Operations
-from belay_py.session.streaming import OutputQueue, decoded
+from belay_py.session.recovery import Recovery
+from belay_py.session.resets import Boot, Resets
+from belay_py.session.snippets import find_source
+from belay_py.session.standing import Standing
+from belay_py.session.stdin import Stdin
+from belay_py.session.tracebacks import locate
 from belay_py.session.values import Evaluation
+from belay_py.session.waiting import wait_for_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from pathlib import Path
     from types import TracebackType
 
-    from belay_py.session.channel import Channel
-    from belay_py.session.connection import Connection
+    from belay_py.events import Listener
+    from belay_py.session.group import Group
     from belay_py.session.info import BoardInfo
+    from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
-
-_State = DeviceSessionState
 
 
 class DeviceSession:
@@ -47,14 +54,13 @@ class DeviceSession:
         self.session_id = secrets.token_hex(16)
         self.device_id = device_id or self.options.port
         self.created_at = datetime.now(UTC)
-        self.generation = 0
-        """Counts the connections of this session: 1 during the first."""
-        self._lifecycle = Lifecycle(self)
-        self._operations = Operations(self.options, self._lifecycle)
-        self._opening: asyncio.Task[Connection] | None = None
-        self._ending: asyncio.Task[None] | None = None
-        self._closing = False
-        self._info: BoardInfo | None = None
+        lifecycle = Lifecycle(self)
+        self._listeners = Listeners(self, lifecycle)
+        self._standing = Standing(self.options, lifecycle, self._listeners)
+        self._recovery = Recovery(self._standing)
+        self._operations = Operations(self._standing, self._recovery)
+        self._link = Link(self._standing)
+        self._resets = Resets(self._standing, self._operations, self._recovery, self._link)
 
     def __repr__(self) -> str:
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
@@ -64,7 +70,12 @@ class DeviceSession:
     @property
     def state(self) -> DeviceSessionState:
         """The session's state now."""
-        return self._lifecycle.state
+        return self._standing.lifecycle.state
+
+    @property
+    def generation(self) -> int:
+        """Counts the connections of this session: 1 during the first."""
+        return self._standing.generation
 
     @property
     def boot_epoch(self) -> int:
@@ -73,19 +84,19 @@ class DeviceSession:
         It rises with every reset that was noticed. Boards without ``sys.stdout`` cannot tell a reconnection from a
         restart; there each connect counts.
         """
-        return self._operations.boot_epoch
+        return self._standing.boot_epoch
 
     @property
     def last_used(self) -> datetime:
         """When the latest operation began or ended, in UTC."""
-        return datetime.fromtimestamp(self._operations.last_used, UTC)
+        return datetime.fromtimestamp(self._standing.last_used, UTC)
 
     @property
     def info(self) -> BoardInfo:
         """What the board said about itself at the latest connect. Raises `SessionClosed` before the first one."""
-        if self._info is None:
+        if self._standing.info is None:
             raise SessionClosed("nothing is known of the board before the first connect; use `with`, or connect() it")
-        return self._info
+        return self._standing.info
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -96,47 +107,28 @@ class DeviceSession:
         `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds) or
         `IllegalTransition` after `close`.
         """
-        operations = self._operations
-        deadline = operations.deadline(self.options.connection_timeout)
-        if self._ending is not None:
-            await asyncio.shield(self._ending)
-        await operations.turn.wait(deadline)
-        try:
-            channel = operations.channel
-            if channel is not None and channel.in_step and channel.is_of_this_loop:
-                return
-            self._lifecycle.fire("connect")
-            if channel is not None:
-                await channel.closed()  # the one before, which went into ERROR, may still hold the port
-            await self._open(deadline)
-            self._lifecycle.fire("connected")
-        finally:
-            operations.turn.release()
+        await self._link.connect(self._standing.deadline(self.options.connection_timeout))
+
+    async def reconnect(self, *, timeout: float | None = None) -> Boot:
+        """Close the port, if it is open, and connect anew, after the operation that runs and before those that wait.
+
+        The board is not reset. ``timeout`` is seconds for all of it, by default ``connection_timeout``. Raises what
+        `connect` raises, and `SessionTimeout` when the operation that runs does not end in time.
+        """
+        restarted = await self._link.reconnect(self._standing.deadline(timeout, self.options.connection_timeout))
+        return Boot(self.boot_epoch, restarted=restarted)
 
     async def disconnect(self) -> None:
         """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
-        if self._ending is None:
-            if not self._lifecycle.allows("disconnect"):
-                return
-            self._lifecycle.fire("disconnect")
-            operations = self._operations
-            operations.trouble = "this program disconnected it"
-            channel, operations.channel = operations.channel, None
-            ending = asyncio.get_running_loop().create_task(self._end_connection(channel))
-            self._ending = ending
-            ending.add_done_callback(self._ended)
-        # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
-        await asyncio.shield(self._ending)
+        await self._link.disconnect()
 
     async def close(self) -> None:
         """Dispose of the session for good. Safe in any state and any number of times."""
-        self._closing = True
-        await self.disconnect()
-        self._move_if_allowed("dispose")
+        await self._link.close()
 
     async def settled(self) -> None:
         """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``."""
-        await self._operations.settled()
+        await self._recovery.settled()
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -147,17 +139,73 @@ class DeviceSession:
     ) -> None:
         await self.close()
 
+    # -- watching and sharing -----------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with each event of `belay_py.events` from now on; return what ends that.
+
+        A plain listener is called at once and must not block. An asynchronous one runs in a task of its own, one event
+        after the other, and may execute on ``event.session``; one that lags by more than 1,000 events misses some. What
+        a listener raises is logged and changes nothing.
+        """
+        return self._listeners.subscribe(listener)
+
+    async def wait_for_state(self, *states: DeviceSessionState, timeout: float | None = None) -> DeviceSessionState:
+        """Wait until the session is in one of ``states``, or passes through it; return that one.
+
+        Raises `SessionTimeout` after ``timeout`` seconds, by default ``operation_timeout``, and `SessionClosed` when
+        the session was disposed of, so that it cannot come any more.
+        """
+        return await wait_for_state(self._standing, states, self._standing.deadline(timeout))
+
+    @contextlib.asynccontextmanager
+    async def exclusive(self, *, timeout: float | None = None) -> AsyncIterator[Self]:
+        """Keep the board for the length of a ``with`` block: nobody else's operation comes in between.
+
+        Operations of the block, and of tasks that it starts, go on as usual; those of others wait for its end. Raises
+        `SessionTimeout` when it does not begin within ``timeout`` seconds, by default ``operation_timeout``.
+        """
+        group = self._group()
+        try:
+            await self._begin(group, timeout)
+            with group.membership():
+                yield self
+        finally:
+            group.end()
+
     # -- operations ---------------------------------------------------------------------------------------------
 
-    async def execute(self, code: str | bytes, *, timeout: float | None = None) -> ExecutionResult:
+    async def execute(
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+    ) -> ExecutionResult:
         """Run code on the board and return what it wrote.
 
         ``timeout`` is seconds for everything, waiting for other operations included; None takes
-        ``operation_timeout``, and ``math.inf`` means that a person watches. Raises `ExecutionError` (the device's
-        exception), `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `InvalidCode`
-        or `SessionClosed`.
+        ``operation_timeout``, and ``math.inf`` means that a person watches. ``stdin`` is what the code can read while
+        it runs: bytes, text (each line end is the Enter key), an open file or an asynchronous iterator. ``filename``
+        is the host's file that the code came from, for tracebacks. Raises `ExecutionError` (the device's exception),
+        `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `InvalidCode` or
+        `SessionClosed`.
         """
-        return await self._operations.run(encode_code(code), timeout)
+        try:
+            return await self._operations.run(encode_code(code), timeout, self._stdin(stdin))
+        except ExecutionError as error:
+            locate(error, find_source(code, filename))
+            raise
+
+    async def run(
+        self, file: str | Path, *, timeout: float | None = None, stdin: StdinSource | None = None
+    ) -> ExecutionResult:
+        """Run a file of the host on the board, without storing it there; tracebacks name it.
+
+        Raises what `execute` raises, and `InvalidCode` for a file that cannot be read.
+        """
+        return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file)
 
     async def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
         """Evaluate one expression on the board and return its value.
@@ -171,24 +219,49 @@ class DeviceSession:
 
     @overload
     def stream(
-        self, code: str | bytes, *, timeout: float | None = None, mode: TextMode = "text"
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: TextMode = "text",
     ) -> AsyncGenerator[str]: ...
 
     @overload
     def stream(
-        self, code: str | bytes, *, timeout: float | None = None, mode: Literal["bytes"]
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: Literal["bytes"],
     ) -> AsyncGenerator[bytes]: ...
 
     def stream(
-        self, code: str | bytes, *, timeout: float | None = None, mode: TextMode | Literal["bytes"] = "text"
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: TextMode | Literal["bytes"] = "text",
     ) -> AsyncGenerator[str] | AsyncGenerator[bytes]:
         """Run code and yield its output as it comes: text in pieces, text by lines, or bytes.
 
-        Raises what `execute` raises, after the last piece. A consumer that stops half-way (closes the generator, best
-        with ``contextlib.aclosing``, or leaves the loop) stops the board; one that is slow holds it back.
+        Besides the deadline for all of it (``timeout``), ``idle_timeout`` is how many seconds the consumer waits for
+        the next output before the code is stopped. Raises what `execute` raises, after the last piece. A consumer that
+        stops half-way (closes the generator, best with ``contextlib.aclosing``, or leaves the loop) stops the board;
+        one that is slow holds it back.
         """
-        chunks = self._stream(encode_code(code), timeout)
-        return chunks if mode == "bytes" else decoded(chunks, mode)
+        source, given = encode_code(code), self._stdin(stdin)
+        chunks = streaming.stream(self._operations, source, timeout, idle_timeout, given)
+        located = self._located(chunks, code, filename)
+        return located if mode == "bytes" else streaming.decoded(located, mode)
 
     async def interrupt(self, *, timeout: float | None = None) -> bool:
         """Stop the code that another task runs; that task gets `Interrupted`. Return whether any was running.
@@ -197,96 +270,42 @@ class DeviceSession:
         """
         return await self._operations.interrupt(timeout)
 
-    async def soft_reset(self, *, timeout: float | None = None) -> str:
-        """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs. Return what was printed.
+    async def soft_reset(self, *, timeout: float | None = None) -> Boot:
+        """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs.
 
-        Raises `SessionTimeout`, `OutcomeUnknown` or `SessionClosed`.
+        The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Raises `SessionTimeout`,
+        `OutcomeUnknown` or `SessionClosed`.
         """
-        return await self._operations.soft_reset(timeout)
+        return await self._resets.soft(timeout)
+
+    async def hard_reset(self, *, timeout: float | None = None) -> Boot:
+        """Restart the board's chip with ``machine.reset()`` and connect to it again; then as `soft_reset`.
+
+        A board with native USB goes away meanwhile and is waited for. ``main.py`` starts, and is interrupted.
+        ``timeout`` is seconds for all of it, by default ``connection_timeout``. Raises `SessionTimeout`, what `connect`
+        raises, and `ExecutionError` for a board that cannot reset itself.
+        """
+        return await self._resets.hard(timeout)
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _stream(self, source: bytes, timeout: float | None) -> AsyncGenerator[bytes]:
-        operations = self._operations
-        deadline = operations.deadline(timeout)
-        channel = await operations.begin(deadline)
-        queue = OutputQueue(pause=channel.pause_reading, resume=channel.resume_reading)
-        run = asyncio.get_running_loop().create_task(operations.run_begun(channel, source, deadline, queue.put))
-        run.add_done_callback(queue.end)
-        try:
-            while (data := await queue.get()) is not None:
-                yield data
-            await run
-        finally:
-            if not run.done():
-                run.cancel()
-                await asyncio.wait([run])
-                await operations.settled()
+    def _stdin(self, source: StdinSource | None) -> Stdin | None:
+        return None if source is None else Stdin(source, self.options.communication)
 
-    async def _open(self, deadline: float) -> None:
-        """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
-        self._opening = opening = asyncio.get_running_loop().create_task(
-            open_connection(self.options, deadline, self._on_lost)
-        )
-        try:
-            connection = await opening
-        except asyncio.CancelledError:
-            if opening.done() and not opening.cancelled() and opening.exception() is None:
-                # It came about in the very moment in which nobody wanted it any more.
-                self._operations.channel = opening.result().channel
-                self._operations.channel.close()
-            me = asyncio.current_task()
-            if self.state is _State.CONNECTING:
-                self._lifecycle.fire("lose")
-                self._operations.trouble = "connecting was cancelled"
+    def _group(self) -> Group:
+        return self._standing.turn.group()
+
+    async def _begin(self, group: Group, timeout: float | None) -> None:
+        await group.begin(self._standing.deadline(timeout))
+
+    async def _located(
+        self, chunks: AsyncGenerator[bytes], code: str | bytes, filename: str | Path | None
+    ) -> AsyncGenerator[bytes]:
+        """Pass output on; an exception gets the places of the caller's source, who is on the stack only here."""
+        async with contextlib.aclosing(chunks):
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except ExecutionError as error:
+                locate(error, find_source(code, filename))
                 raise
-            if me is not None and me.cancelling():
-                raise
-            raise SessionClosed("the session was disconnected while it was connecting") from None
-        except Exception as error:
-            self._operations.trouble = str(error)
-            self._move_if_allowed("fail")
-            raise
-        finally:
-            self._opening = None
-        self._accept(connection)
-
-    def _accept(self, connection: Connection) -> None:
-        operations = self._operations
-        if not connection.channel.in_step:
-            operations.trouble = f"{self.options.port} was lost right after the handshake"
-            self._move_if_allowed("fail")
-            raise ConnectionFailed(f"{operations.trouble}; is the board powered, the cable whole?")
-        operations.channel, self._info = connection.channel, connection.board
-        operations.trouble = ""
-        operations.last_used = time.time()
-        # A reconnection to a life of the interpreter that this session knows is no new epoch.
-        operations.boot_epoch += not (connection.known and self.generation)
-        self.generation += 1
-
-    async def _end_connection(self, channel: Channel | None) -> None:
-        try:
-            if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait([self._opening])
-            if channel is not None:
-                channel.close()
-                await channel.closed()
-        finally:
-            self._lifecycle.fire("disconnected")
-            if self._closing:
-                self._move_if_allowed("dispose")
-
-    def _ended(self, ending: asyncio.Task[None]) -> None:
-        self._ending = None
-
-    def _on_lost(self, channel: Channel, error: Exception | None) -> None:
-        operations = self._operations
-        if channel is operations.channel and self.state in (_State.CONNECTED, _State.ACTIVE, _State.IDLE):
-            operations.trouble = str(error) if error else "the link was closed"
-            operations.channel = None
-            self._lifecycle.fire("lose")
-
-    def _move_if_allowed(self, trigger: str) -> None:
-        if self._lifecycle.allows(trigger):
-            self._lifecycle.fire(trigger)

@@ -7,10 +7,16 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
-from belay_py.session.execution import ExecutionResult, TextDecoder
+from belay_py.errors import SessionTimeout
+from belay_py.session.text import TextDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    from belay_py.session.execution import ExecutionResult
+    from belay_py.session.operations import Operations
+    from belay_py.session.recovery import Recovery
+    from belay_py.session.stdin import Stdin
 
 TextMode = Literal["text", "lines"]
 
@@ -70,6 +76,55 @@ class OutputQueue:
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+async def stream(
+    operations: Operations,
+    source: bytes,
+    timeout: float | None,
+    idle_timeout: float | None,
+    stdin: Stdin | None,
+) -> AsyncGenerator[bytes]:
+    """Run code and yield what it writes. See `DeviceSession.stream`."""
+    standing, recovery = operations.standing, operations.recovery
+    idle = None if idle_timeout is None else standing.seconds("idle_timeout", idle_timeout)
+    deadline = standing.deadline(timeout)
+    channel = await standing.begin(deadline)
+    queue = OutputQueue(pause=channel.pause_reading, resume=channel.resume_reading)
+    run = asyncio.get_running_loop().create_task(operations.run_begun(channel, source, deadline, queue.put, stdin))
+    run.add_done_callback(queue.end)
+    try:
+        while (data := await _next(queue, idle)) is not None:
+            yield data
+        await run
+    except _Idle:
+        await _stop(run, recovery)
+        ready = standing.usable
+        outcome = "the code was stopped and the board is ready again" if ready else f"and then {standing.trouble}"
+        raise SessionTimeout(f"no output came for {idle:g} s (idle_timeout); {outcome}", recovered=ready) from None
+    finally:
+        await _stop(run, recovery)
+
+
+class _Idle(Exception):
+    """No output came for the time that the consumer allows."""
+
+
+async def _next(queue: OutputQueue, idle: float | None) -> bytes | None:
+    if idle is None:
+        return await queue.get()
+    try:
+        async with asyncio.timeout(idle):
+            return await queue.get()
+    except TimeoutError:
+        raise _Idle from None
+
+
+async def _stop(run: asyncio.Task[ExecutionResult], recovery: Recovery) -> None:
+    if not run.done():
+        run.cancel()
+        await asyncio.wait([run])
+        await recovery.settled()
 
 
 async def decoded(chunks: AsyncGenerator[bytes], mode: TextMode) -> AsyncGenerator[str]:

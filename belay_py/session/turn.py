@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from typing import TYPE_CHECKING
 
 from belay_py.errors import SessionTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Turn:
     """First come, first served, by direct hand-off: nobody barges in between a release and the next waiter."""
 
-    __slots__ = ("_held", "_waiters")
+    __slots__ = ("_held", "_waiters", "when_free")
 
     def __init__(self) -> None:
+        self.when_free: Callable[[], None] | None = None
+        """Called when the turn becomes free with nobody waiting."""
         self._held = False
         self._waiters: deque[asyncio.Future[None]] = deque()
 
@@ -59,3 +65,5 @@ class Turn:
                 waiter.set_result(None)
                 return
         self._held = False
+        if self.when_free is not None:
+            self.when_free()

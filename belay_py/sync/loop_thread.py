@@ -10,6 +10,7 @@ import _thread
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import os
 import sys
 import threading
@@ -34,10 +35,12 @@ _AT_EXIT = 2.0  # seconds that open sessions get to leave their boards in order
 class _Call(Generic[_T]):
     """One call on its way to the loop's thread and back."""
 
-    __slots__ = ("_coroutine", "_done", "_error", "_loop", "_over", "_result", "_task")
+    __slots__ = ("_context", "_coroutine", "_done", "_error", "_loop", "_over", "_result", "_task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, _T]) -> None:
         self._loop = loop
+        # What a caller has set in its context variables, its group of operations among them, goes over too.
+        self._context = contextvars.copy_context()
         self._coroutine = coroutine
         self._task: asyncio.Task[_T] | None = None
         self._error: BaseException | None = None
@@ -48,9 +51,9 @@ class _Call(Generic[_T]):
     def start(self) -> None:
         """Runs on the loop's thread."""
         if sys.version_info >= (3, 12):
-            task = asyncio.Task(self._coroutine, loop=self._loop, eager_start=True)
+            task = asyncio.Task(self._coroutine, loop=self._loop, context=self._context, eager_start=True)
         else:
-            task = asyncio.Task(self._coroutine, loop=self._loop)
+            task = asyncio.Task(self._coroutine, loop=self._loop, context=self._context)
         self._task = task
         if task.done():
             self._finish(task)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
+import inspect
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import BelayError, ExecutionError, SessionClosed
 from belay_py.session import session as asynchronous
+from belay_py.session.snippets import find_source
+from belay_py.session.tracebacks import locate
 from belay_py.sync.loop_thread import has_ended, loop_thread
+from belay_py.transports.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
     from datetime import datetime
+    from pathlib import Path
     from types import TracebackType
 
+    from belay_py.events import Listener, SessionEvent
     from belay_py.lifecycle import DeviceSessionState
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.execution import ExecutionResult
     from belay_py.session.info import BoardInfo
+    from belay_py.session.resets import Boot
+    from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
 
 _T = TypeVar("_T")
@@ -26,6 +37,30 @@ _T = TypeVar("_T")
 async def _next(pieces: AsyncGenerator[_T]) -> _T | None:
     """`anext` with a default, as a coroutine, which is what a task takes."""
     return await anext(pieces, None)
+
+
+async def _call(function: Callable[..., _T], *arguments: Any) -> _T:
+    """Call a function on the loop's thread."""
+    return function(*arguments)
+
+
+@contextlib.contextmanager
+def located(code: str | bytes, filename: str | Path | None) -> Iterator[None]:
+    """Put the host's places into an error here: the caller is on this thread's stack, not on the loop's."""
+    try:
+        yield
+    except ExecutionError as error:
+        locate(error, find_source(code, filename))
+        raise
+
+
+def _in_a_thread(session: DeviceSession, listener: Callable[[SessionEvent], object]) -> Listener:
+    async def relay(event: SessionEvent) -> None:
+        # Not by asyncio.to_thread: a program could not end while a thread of its pool is in a listener.
+        told = functools.partial(listener, dataclasses.replace(event, session=session))
+        await offload(told, lambda _: None, name=f"belay listener {id(relay):x}")
+
+    return relay
 
 
 class DeviceSession:
@@ -107,6 +142,10 @@ class DeviceSession:
         loop_thread().sessions.add(self._session)  # to be closed when the program ends
         self._run(self._session.connect())
 
+    def reconnect(self, *, timeout: float | None = None) -> Boot:
+        """See `belay_py.DeviceSession.reconnect`."""
+        return self._run(self._session.reconnect(timeout=timeout))
+
     def disconnect(self) -> None:
         """See `belay_py.DeviceSession.disconnect`."""
         self._run(self._session.disconnect())
@@ -132,32 +171,100 @@ class DeviceSession:
             self.close()  # it may have come before the first one began
             raise
 
-    def execute(self, code: str | bytes, *, timeout: float | None = None) -> ExecutionResult:
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """See `belay_py.DeviceSession.subscribe`.
+
+        A plain listener runs in a thread of its own for each event, one after the other, so it may block and use
+        ``event.session``, which is this session. An asynchronous one runs on the loop's thread, and gets the
+        asynchronous session.
+        """
+        if not inspect.iscoroutinefunction(listener):
+            listener = _in_a_thread(self, listener)
+        return self._run(_call(self._session.subscribe, listener))
+
+    def wait_for_state(self, *states: DeviceSessionState, timeout: float | None = None) -> DeviceSessionState:
+        """See `belay_py.DeviceSession.wait_for_state`."""
+        return self._run(self._session.wait_for_state(*states, timeout=timeout))
+
+    @contextlib.contextmanager
+    def exclusive(self, *, timeout: float | None = None) -> Iterator[Self]:
+        """See `belay_py.DeviceSession.exclusive`. The block's operations are those of this thread."""
+        group = self._session._group()  # noqa: SLF001  the two faces of one session
+        try:
+            self._run(self._session._begin(group, timeout))  # noqa: SLF001  as above
+            with group.membership():
+                yield self
+        finally:
+            self._run_if_alive(_call(group.end))
+
+    def execute(
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+    ) -> ExecutionResult:
         """See `belay_py.DeviceSession.execute`."""
-        return self._run(self._session.execute(code, timeout=timeout))
+        with located(code, filename):
+            return self._run(self._session.execute(code, timeout=timeout, stdin=stdin, filename=filename))
+
+    def run(
+        self, file: str | Path, *, timeout: float | None = None, stdin: StdinSource | None = None
+    ) -> ExecutionResult:
+        """See `belay_py.DeviceSession.run`."""
+        return self._run(self._session.run(file, timeout=timeout, stdin=stdin))
 
     def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
         """See `belay_py.DeviceSession.evaluate`."""
         return self._run(self._session.evaluate(expression, timeout=timeout))
 
     @overload
-    def stream(self, code: str | bytes, *, timeout: float | None = None, mode: TextMode = "text") -> Iterator[str]: ...
+    def stream(
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: TextMode = "text",
+    ) -> Iterator[str]: ...
 
     @overload
-    def stream(self, code: str | bytes, *, timeout: float | None = None, mode: Literal["bytes"]) -> Iterator[bytes]: ...
+    def stream(
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: Literal["bytes"],
+    ) -> Iterator[bytes]: ...
 
     def stream(
-        self, code: str | bytes, *, timeout: float | None = None, mode: TextMode | Literal["bytes"] = "text"
+        self,
+        code: str | bytes,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        filename: str | Path | None = None,
+        mode: TextMode | Literal["bytes"] = "text",
     ) -> Iterator[str] | Iterator[bytes]:
         """See `belay_py.DeviceSession.stream`. Leaving the loop early stops the board."""
+        stream, given = self._session.stream, {"timeout": timeout, "idle_timeout": idle_timeout}
         if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
-            return self._iterate(self._session.stream(code, timeout=timeout, mode="bytes"))
-        return self._iterate(self._session.stream(code, timeout=timeout, mode=mode))
+            pieces = stream(code, **given, stdin=stdin, filename=filename, mode="bytes")
+            return self._iterate(pieces, code, filename)
+        return self._iterate(stream(code, **given, stdin=stdin, filename=filename, mode=mode), code, filename)
 
-    def _iterate(self, pieces: AsyncGenerator[_T]) -> Iterator[_T]:
+    def _iterate(self, pieces: AsyncGenerator[_T], code: str | bytes, filename: str | Path | None) -> Iterator[_T]:
         try:
-            while (piece := self._run(_next(pieces))) is not None:
-                yield piece
+            with located(code, filename):
+                while (piece := self._run(_next(pieces))) is not None:
+                    yield piece
         finally:
             self._run_if_alive(pieces.aclose())
 
@@ -165,6 +272,10 @@ class DeviceSession:
         """See `belay_py.DeviceSession.interrupt`; from another thread than the one that waits."""
         return self._run(self._session.interrupt(timeout=timeout))
 
-    def soft_reset(self, *, timeout: float | None = None) -> str:
+    def soft_reset(self, *, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.soft_reset`."""
         return self._run(self._session.soft_reset(timeout=timeout))
+
+    def hard_reset(self, *, timeout: float | None = None) -> Boot:
+        """See `belay_py.DeviceSession.hard_reset`."""
+        return self._run(self._session.hard_reset(timeout=timeout))

@@ -53,6 +53,7 @@ def test_a_devices_exception_is_status_1_with_its_traceback_on_stderr(shared: Co
     assert done.stderr.decode().splitlines() == [
         "Traceback (most recent call last):",
         '  File "<stdin>", line 2, in <module>',
+        "    1/0",
         "ZeroDivisionError: divide by zero",
     ]
 
@@ -65,7 +66,9 @@ def test_run_names_the_file_in_tracebacks(shared: Commands, port: Path, tmp_path
     assert done.stderr.decode().splitlines() == [
         "Traceback (most recent call last):",
         f'  File "{file}", line 4, in <module>',
+        "    f()",
         f'  File "{file}", line 2, in f',
+        "    raise ValueError('<stdin>')",
         "ValueError: <stdin>",
     ]
 

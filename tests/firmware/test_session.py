@@ -98,7 +98,7 @@ async def test_restarts_are_told(pico_port: str) -> None:
             with pytest.raises(BoardWasReset):
                 await session.execute(code, timeout=2)
         assert session.boot_epoch == 4
-        assert "soft reboot" in await session.soft_reset()
+        assert "soft reboot" in (await session.soft_reset()).output
         assert (await session.execute("print('next')")).output == "next\n"
 
 

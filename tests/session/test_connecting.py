@@ -108,12 +108,12 @@ async def test_connecting_again_and_again_leaks_nothing(port: str) -> None:
         assert (await session.execute("print(1)")).output == "1\n"
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  as above
     await session.close()
-    assert session._lifecycle not in MACHINE.models
+    assert session._standing.lifecycle not in MACHINE.models
 
 
 async def test_a_session_that_is_dropped_is_collected() -> None:
     session = DeviceSession("virtual:never")
-    model, gone = session._lifecycle, weakref.ref(session)
+    model, gone = session._standing.lifecycle, weakref.ref(session)
     assert model in MACHINE.models
     del session
     gc.collect()

@@ -145,7 +145,7 @@ async def test_interrupted_after_a_forged_end(port: str) -> None:
         task = asyncio.create_task(session.execute(WRITE.format(b"\x04\x04>") + "\nwhile True: pass"))
         while session.state is not DeviceSessionState.ACTIVE:
             await asyncio.sleep(0)
-        channel = session._operations.channel
+        channel = session._standing.channel
         assert channel is not None
         while not channel.repl._response.doubtful:
             await asyncio.sleep(0)

@@ -165,7 +165,7 @@ async def test_a_reset_behind_our_back_is_told_and_the_code_has_not_run(board: B
 async def test_soft_reset(port: str) -> None:
     async with DeviceSession(port) as session:
         await session.execute("gone = 1\nwith open('boot.py', 'w') as f: f.write('print(\"booting\")')")
-        assert "booting" in await session.soft_reset()
+        assert "booting" in (await session.soft_reset()).output
         assert session.boot_epoch == 2
         assert await session.evaluate("'gone' in globals()") is False
         await session.execute("import os\nos.remove('boot.py')")
@@ -179,7 +179,7 @@ async def test_streamed_output_comes_while_the_code_runs(port: str) -> None:
         async with aclosing(session.stream(code)) as stream:
             async for piece in stream:
                 if not pieces:
-                    session._operations.channel._transport.write(b"x")  # type: ignore[union-attr]  # it is connected
+                    session._standing.channel._transport.write(b"x")  # type: ignore[union-attr]  # it is connected
                 pieces.append(piece)
         assert "".join(pieces) == "first\nsecond\n"
 
@@ -220,7 +220,8 @@ async def test_a_slow_consumer_holds_the_board_back(port: str) -> None:
             async for piece in stream:
                 total += len(piece)
                 if total == len(piece):
-                    queue = stream.ag_frame.f_locals["queue"]  # type: ignore[attr-defined]  # it is a generator
+                    chunks = stream.ag_frame.f_locals["chunks"]  # type: ignore[attr-defined]  # it is a generator
+                    queue = chunks.ag_frame.f_locals["queue"]
                     while not queue._paused:
                         await asyncio.sleep(0)
                     assert queue._unread < 1_000_000, "reading was paused long before the end"

@@ -1,0 +1,85 @@
+"""A group of operations with nobody's in between: the session's turn, lent to whoever runs inside a ``with`` block.
+
+Who belongs to a group travels in a context variable, so tasks that are started inside the block belong to it too; among
+themselves they queue as everybody does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from belay_py.session.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_memberships: ContextVar[tuple[Group, ...]] = ContextVar("belay_py_groups", default=())
+
+
+class Turns:
+    """Whose turn it is on a session, groups included."""
+
+    def __init__(self) -> None:
+        self._turn = Turn()
+        self._groups: list[Group] = []
+        self.take = self._turn.take  # while a group is on, it holds the turn, and the free case stays one call
+
+    async def wait(self, deadline: float) -> None:
+        """Take the turn, or queue for it; a member of a group queues inside that. Raises `SessionTimeout`."""
+        await self._of_caller().wait(deadline)
+
+    def release(self) -> None:
+        """Give the turn on. While a group is on, whoever held it was a member of the innermost one."""
+        (self._groups[-1].turn if self._groups else self._turn).release()
+
+    def _of_caller(self) -> Turn:
+        mine = [group for group in _memberships.get() if group in self._groups]
+        return mine[-1].turn if mine else self._turn
+
+    def group(self) -> Group:
+        """A group that has not begun."""
+        return Group(self)
+
+    def enter(self, group: Group) -> None:
+        self._groups.append(group)
+
+    def leave(self, group: Group) -> None:
+        self._groups.remove(group)
+        self.release()
+
+
+class Group:
+    """One group of operations, from `begin` to `end`."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turn = Turn()
+        """Whose turn it is inside the group."""
+        self._turns = turns
+        self._begun = False
+
+    async def begin(self, deadline: float) -> None:
+        """Wait for the session's turn and keep it. Raises `SessionTimeout`."""
+        await self._turns.wait(deadline)
+        self._begun = True
+        self._turns.enter(self)
+
+    @contextlib.contextmanager
+    def membership(self) -> Iterator[None]:
+        """Make the running task, and the tasks that it starts in here, members."""
+        token = _memberships.set((*_memberships.get(), self))
+        try:
+            yield
+        finally:
+            _memberships.reset(token)
+
+    def end(self) -> None:
+        """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""
+        if not self._begun:
+            return
+        self._begun = False
+        if self.turn.take():
+            self._turns.leave(self)
+        else:
+            self.turn.when_free = lambda: self._turns.leave(self)

@@ -1,0 +1,168 @@
+"""A session's link to its board: made, lost, ended, and made again, each wholly and once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from belay_py import events
+from belay_py.errors import ConnectionFailed, SessionClosed
+from belay_py.lifecycle import DeviceSessionState
+from belay_py.session.connection import open_connection
+
+if TYPE_CHECKING:
+    from belay_py.session.channel import Channel
+    from belay_py.session.connection import Connection
+    from belay_py.session.standing import Standing
+
+_State = DeviceSessionState
+
+
+class Link:
+    """Connects a session's operations to a channel and takes them off it."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._lifecycle = standing.lifecycle
+        self._listeners = standing.listeners
+        self._opening: asyncio.Task[Connection] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def connect(self, deadline: float) -> None:
+        """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors."""
+        turn = self._standing.turn
+        await turn.wait(deadline)
+        try:
+            if not self._standing.usable:
+                await self.connect_in_turn(deadline)
+        finally:
+            turn.release()
+
+    async def connect_in_turn(self, deadline: float) -> None:
+        """Connect; the caller has the turn, and there is no usable channel."""
+        if self._ending is not None:
+            await asyncio.shield(self._ending)
+        channel = self._standing.channel
+        self._lifecycle.fire("connect")
+        if channel is not None:
+            await channel.closed()  # the one before, which went into ERROR, may still hold the port
+        connection = await self._open(deadline)
+        self._accept(connection)
+
+    async def reconnect(self, deadline: float) -> bool:
+        """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
+
+        Operations that were waiting go on afterwards.
+        """
+        standing = self._standing
+        await standing.turn.wait(deadline)
+        try:
+            epoch = standing.boot_epoch
+            await self.disconnect()
+            await self.connect_in_turn(deadline)
+            return standing.boot_epoch != epoch
+        finally:
+            standing.turn.release()
+
+    async def disconnect(self) -> None:
+        """End the connection, whatever it does at the moment. Returns when it has ended."""
+        if self._ending is None:
+            if not self._lifecycle.allows("disconnect"):
+                return
+            self._lifecycle.fire("disconnect")
+            standing = self._standing
+            standing.trouble = "this program disconnected it"
+            channel, standing.channel = standing.channel, None
+            ending = asyncio.get_running_loop().create_task(self._end(channel))
+            self._ending = ending
+            ending.add_done_callback(self._ended)
+        # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
+        await asyncio.shield(self._ending)
+
+    async def close(self) -> None:
+        """End the connection and dispose of the session."""
+        self._closing = True
+        await self.disconnect()
+        self._dispose()
+
+    def on_lost(self, channel: Channel, error: Exception | None) -> None:
+        """The transport has ended."""
+        standing = self._standing
+        if channel is standing.channel and self._lifecycle.state in (_State.CONNECTED, _State.ACTIVE, _State.IDLE):
+            standing.trouble = str(error) if error else "the link was closed"
+            standing.channel = None
+            self._lifecycle.fire("lose")
+            reason: events.DisconnectReason = "requested" if channel.expects_loss else "unexpected"
+            self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
+
+    # -- internals ----------------------------------------------------------------------------------------------
+
+    async def _open(self, deadline: float) -> Connection:
+        """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
+        self._opening = opening = asyncio.get_running_loop().create_task(
+            open_connection(self._standing.options, deadline, self.on_lost)
+        )
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                # It came about in the very moment in which nobody wanted it any more.
+                self._standing.channel = opening.result().channel
+                self._standing.channel.close()
+            me = asyncio.current_task()
+            if self._lifecycle.state is _State.CONNECTING:
+                self._standing.trouble = "connecting was cancelled"
+                self._lifecycle.fire("lose")
+                raise
+            if me is not None and me.cancelling():
+                raise
+            raise SessionClosed("the session was disconnected while it was connecting") from None
+        except Exception as error:
+            self._standing.fail(str(error))
+            raise
+        finally:
+            self._opening = None
+
+    def _accept(self, connection: Connection) -> None:
+        """Take a connection into use."""
+        standing = self._standing
+        if not connection.channel.in_step:
+            trouble = f"{standing.options.port} was lost right after the handshake"
+            standing.fail(trouble)
+            raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
+        standing.channel, standing.info = connection.channel, connection.board
+        standing.trouble = ""
+        standing.last_used = time.time()
+        standing.generation += 1
+        first = standing.generation == 1
+        standing.boot_epoch += first
+        self._lifecycle.fire("connected")
+        # A reconnection to a life of the interpreter that this session knows is no new epoch.
+        if not first and not connection.known:
+            standing.restarted()
+        self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
+
+    async def _end(self, channel: Channel | None) -> None:
+        try:
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.wait([self._opening])
+            if channel is not None:
+                channel.close()
+                await channel.closed()
+        finally:
+            self._lifecycle.fire("disconnected")
+            if channel is not None:
+                self._listeners.emit(events.SessionDisconnected, reason="requested")
+            if self._closing:
+                self._dispose()
+
+    def _ended(self, ending: asyncio.Task[None]) -> None:
+        self._ending = None
+
+    def _dispose(self) -> None:
+        if self._lifecycle.allows("dispose"):
+            self._lifecycle.fire("dispose")
+            self._listeners.emit(events.SessionDisposed)

@@ -1,0 +1,106 @@
+"""Who listens to a session, and how events reach them without holding the session up.
+
+Plain listeners are called at once, in the order of the events. Each asynchronous one has a queue of its own and a task
+that lives while there is something in it, so that one that executes on the session waits for its turn like anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from belay_py.events import SessionEvent, StateChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from belay_py.events import Listener
+    from belay_py.lifecycle import DeviceSessionState, Lifecycle
+
+_log = logging.getLogger(__name__)
+
+QUEUE_LIMIT = 1000
+"""Events that an asynchronous listener may lag behind before it misses some."""
+
+
+class Listeners:
+    """The listeners of one session. ``session`` is the object that events carry; it is held weakly."""
+
+    def __init__(self, session: object, lifecycle: Lifecycle) -> None:
+        self._session = weakref.ref(session)
+        self._lifecycle = lifecycle
+        self._listeners: tuple[_Subscription, ...] = ()
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with each event from now on; return what ends that, any number of times."""
+        subscription = _Subscription(listener)
+        self._listeners += (subscription,)
+        self._lifecycle.watch(self._state_changed)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(other for other in self._listeners if other is not subscription)
+            if not self._listeners:
+                self._lifecycle.watch(None)
+
+        return unsubscribe
+
+    def emit(self, kind: type[SessionEvent], **about: Any) -> None:
+        """Tell an event to all. Nothing that a listener does reaches the caller."""
+        if not self._listeners:
+            return
+        event = kind(session=self._session(), **about)
+        for subscription in self._listeners:
+            subscription.deliver(event)
+
+    def _state_changed(self, old: DeviceSessionState, new: DeviceSessionState) -> None:
+        self.emit(StateChanged, old=old, new=new)
+
+
+class _Subscription:
+    """One listener; its queue and its task, should it be asynchronous."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener: Callable[[SessionEvent], object] = listener
+        self._waiting: deque[tuple[SessionEvent, Awaitable[None]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._missed = 0
+
+    def deliver(self, event: SessionEvent) -> None:
+        if len(self._waiting) >= QUEUE_LIMIT:
+            self._missed += 1
+            return
+        if self._missed:
+            _log.warning("the listener %r was too slow and missed %d events", self._listener, self._missed)
+            self._missed = 0
+        try:
+            awaitable = self._listener(event)
+            if not inspect.isawaitable(awaitable):
+                return
+            self._waiting.append((event, awaitable))
+            if self._task is None:
+                self._task = asyncio.get_running_loop().create_task(self._drain())
+        except Exception:  # noqa: BLE001  listeners are other people's code: their errors must not end a session
+            _log.exception("the listener %r failed on %r", self._listener, event)
+
+    async def _drain(self) -> None:
+        """Run what an asynchronous listener has to do, one event after the other."""
+        try:
+            while self._waiting:
+                event, awaitable = self._waiting[0]
+                try:
+                    await awaitable
+                except Exception:  # noqa: BLE001  as above
+                    _log.exception("the listener %r failed on %r", self._listener, event)
+                finally:
+                    self._waiting.popleft()
+        finally:
+            self._task = None
+            for _, awaitable in self._waiting:
+                close = getattr(awaitable, "close", None)
+                if close is not None:
+                    close()
+            self._waiting.clear()

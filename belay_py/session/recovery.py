@@ -1,0 +1,82 @@
+"""Bringing a board back to a verified prompt after an operation that did not come to its own end.
+
+A recovery holds the session's turn: nobody gets the board before it is over. It goes on when the caller is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from belay_py.errors import ProtocolViolation
+from belay_py.lifecycle import DeviceSessionState
+from belay_py.session.channel import Expired, LinkLost
+
+if TYPE_CHECKING:
+    from belay_py.session.channel import Channel
+    from belay_py.session.standing import Standing
+
+
+class Recovery:
+    """The recoveries of one session, one at a time."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._task: asyncio.Task[bool] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether one is under way."""
+        return self._task is not None and not self._task.done()
+
+    async def settled(self) -> None:
+        """Wait until the latest one is over. Bounded by ``recovery_timeout``."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def start(
+        self, channel: Channel, *, restarted: bool = False, boot_output: str = "", limit: float | None = None
+    ) -> asyncio.Task[bool]:
+        """Begin one; the caller has the turn, which is passed on at its end.
+
+        ``restarted`` says that the board is known to have restarted, ``boot_output`` what it printed. ``limit`` is
+        seconds, by default ``recovery_timeout``. The result is whether the board is ready.
+        """
+        work = self._recover(channel, restarted, boot_output, limit or self._standing.options.recovery_timeout)
+        self._task = asyncio.get_running_loop().create_task(work)
+        return self._task
+
+    async def bring_back(
+        self, channel: Channel, *, restarted: bool = False, boot_output: str = "", limit: float | None = None
+    ) -> bool:
+        """Recover and wait for it; a caller that is cancelled meanwhile leaves the recovery running."""
+        return await asyncio.shield(self.start(channel, restarted=restarted, boot_output=boot_output, limit=limit))
+
+    async def _recover(self, channel: Channel, restarted: bool, boot_output: str, limit: float) -> bool:
+        standing = self._standing
+        try:
+            restarted |= await channel.recover(standing.deadline(limit))
+        except (LinkLost, ProtocolViolation):
+            return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
+        except Expired:
+            return self._give_up(
+                channel,
+                f"the board did not return to its prompt within {limit:g} s: "
+                "its program catches Ctrl-C, or it hangs and needs a reset",
+            )
+        except asyncio.CancelledError:
+            self._give_up(channel, "the event loop was shut down while the board was brought back to its prompt")
+            raise
+        else:
+            if restarted:
+                standing.restarted(boot_output)
+            if standing.lifecycle.state is DeviceSessionState.ACTIVE:
+                standing.lifecycle.flip("finish")
+            return True
+        finally:
+            standing.turn.release()
+
+    def _give_up(self, channel: Channel, trouble: str) -> bool:
+        self._standing.fail(trouble)
+        channel.close()
+        return False

@@ -1,0 +1,107 @@
+"""Where a session stands with its board: the channel, the turn, the board's life, and why there is none of it.
+
+Everything that works on a session's board (its link, its operations, its resets, its recovery) shares this one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from belay_py import events
+from belay_py.errors import Disconnected, SessionClosed, SettingsError
+from belay_py.lifecycle import DeviceSessionState, Lifecycle
+from belay_py.session.group import Turns
+
+if TYPE_CHECKING:
+    from belay_py.options import DeviceSessionOptions
+    from belay_py.session.channel import Channel
+    from belay_py.session.info import BoardInfo
+    from belay_py.session.listeners import Listeners
+
+_State = DeviceSessionState
+_FOR_EVER = 1e9  # seconds: what is asked for as inf, or as a number that a clock cannot hold
+
+
+class Standing:
+    """The shared state of one session's parts."""
+
+    def __init__(self, options: DeviceSessionOptions, lifecycle: Lifecycle, listeners: Listeners) -> None:
+        self.options = options
+        self.lifecycle = lifecycle
+        self.listeners = listeners
+        self.turn = Turns()
+        self.channel: Channel | None = None
+        self.trouble = ""
+        """Why there is no usable channel, for messages."""
+        self.info: BoardInfo | None = None
+        self.generation = 0
+        self.boot_epoch = 0
+        self.last_used = time.time()
+
+    def deadline(self, timeout: float | None, default: float | None = None) -> float:
+        """Turn a caller's timeout, seconds or None for the default, into a reading of the loop's clock."""
+        if timeout is None:
+            timeout = self.options.operation_timeout if default is None else default
+        return asyncio.get_running_loop().time() + self.seconds("timeout", timeout)
+
+    def seconds(self, name: str, value: float) -> float:
+        """Return a caller's number of seconds as one that a clock can hold. Raises `SettingsError`."""
+        if not isinstance(value, int | float) or not value >= 0:
+            raise SettingsError(f"{name} is {value!r}; it must be a number of seconds, 0 or more")
+        return min(value, _FOR_EVER)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the board is at a verified prompt and this loop's."""
+        channel = self.channel
+        return channel is not None and channel.in_step and channel.is_of_this_loop
+
+    async def begin(self, deadline: float) -> Channel:
+        """Take the turn and start an operation. Raises, without the turn, when the board is not there."""
+        if not self.turn.take():
+            await self.turn.wait(deadline)
+        channel = self.channel
+        if channel is None or not channel.in_step or not channel.is_of_this_loop or not self.lifecycle.allows("begin"):
+            self.turn.release()
+            raise self._unusable()
+        self.lifecycle.flip("begin")
+        self.last_used = time.time()
+        return channel
+
+    def end(self) -> None:
+        """End an operation: the board is at a verified prompt."""
+        if self.lifecycle.state is _State.ACTIVE:
+            self.lifecycle.flip("finish")
+        self.last_used = time.time()
+        self.turn.release()
+
+    def fail(self, trouble: str) -> None:
+        """Go into ERROR, where that is legal."""
+        if self.lifecycle.allows("fail"):
+            self.trouble = trouble
+            self.lifecycle.fire("fail")
+            self.listeners.emit(events.SessionError, trouble=trouble)
+
+    def restarted(self, output: str = "") -> None:
+        """Note that the board's interpreter began a new life; ``output`` is what it printed then."""
+        self.boot_epoch += 1
+        self.listeners.emit(events.BoardReset, boot_epoch=self.boot_epoch, output=output)
+
+    def _unusable(self) -> SessionClosed | Disconnected:
+        state = self.lifecycle.state
+        if state is _State.CREATED:
+            return SessionClosed("the session is not connected; use it in `with` or `async with`, or connect() it")
+        if state is _State.DISPOSED:
+            return SessionClosed("the session was closed for good; make a new one")
+        if state is _State.DISCONNECTED:
+            return Disconnected(f"the session is not connected ({self.trouble}); connect() tries anew")
+        if state is _State.ERROR:
+            return SessionClosed(f"the session is in ERROR ({self.trouble}); connect() tries anew")
+        if self.channel is not None and not self.channel.is_of_this_loop:
+            return SessionClosed(
+                "the session was connected in another event loop; close() it and make one in each loop, or use "
+                "belay_py.sync"
+            )
+        return SessionClosed(f"the session is {state.name}; wait for that, or connect() again")
