@@ -22,7 +22,7 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Dropped, Expired, LinkLost
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.text import to_text
-from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt
+from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,22 @@ class Operations:
         if stdin is not None and stdin.stop():
             # What the code has not read stands in the board's input now, in front of the next code.
             await self.recovery.bring_back(channel)
+        elif channel.marked and is_unprepared(event.traceback):
+            await self._look_for_a_restart(channel, event)
         else:
             self.standing.end()
         return _result(channel, event, duration)
+
+    async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
+        """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
+        epoch = self.standing.boot_epoch
+        await self.recovery.bring_back(channel)
+        if self.standing.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board had restarted before the code ran, which nobody saw: its variables were gone, and the code "
+                "ran without them",
+                output_bytes=event.output,
+            )
 
     async def interrupt(self, timeout: float | None) -> bool:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.testing.steps import Lose as Lose
     from belay_py.testing.steps import Pause as Pause
     from belay_py.testing.steps import Raise as Raise
+    from belay_py.testing.steps import Read as Read
     from belay_py.testing.steps import Silence as Silence
     from belay_py.testing.steps import SoftReset as SoftReset
     from belay_py.testing.steps import Step as Step
@@ -44,6 +45,7 @@ _HOMES = {
         "Lose",
         "Pause",
         "Raise",
+        "Read",
         "Silence",
         "SoftReset",
         "Step",

@@ -43,6 +43,9 @@ class ScriptedBoard(Interpreter):
         self._receiving = False
         self._outbox = bytearray()
         self.chunks = chunks
+        self.away: float | None = None
+        """How many seconds its port is gone when its chip restarts, as with native USB. None keeps the link, as boards
+        with a USB-to-serial chip do."""
         self.silent = False
         """Whether it hangs: it neither hears nor says anything."""
 
@@ -120,11 +123,11 @@ class ScriptedBoard(Interpreter):
 
     def _take_outside(self, step: OutsideStep) -> None:
         if isinstance(step, HardReset):
-            if step.away is None:
+            if self.away is None:
                 self._hard_reset()
             else:
                 self.unplug()
-                asyncio.get_running_loop().call_later(step.away, self.replug)
+                asyncio.get_running_loop().call_later(self.away, self.replug)
         elif isinstance(step, Lose):
             self.lose(step.reason)
         elif isinstance(step, Silence):

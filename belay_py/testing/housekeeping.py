@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from belay_py.protocol import IS_PREPARED, PREPARE
 from belay_py.session import info
-from belay_py.testing.steps import Raise
+from belay_py.testing.steps import HardReset, Raise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ FACTS: Mapping[str, object] = {
 }
 """What a scripted board says of itself, by the letters of `session.info`."""
 
+_RESET_CHIP = b"__import__('machine').reset()"
 _GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
 _FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
 _MARKER = re.compile(rb"\n?_q\('([\w-]{2})'\)\Z")
@@ -64,6 +65,8 @@ class Housekeeping:
             if self._prepare():
                 facts["q"] = 1
             return (f"{facts!r}\n",)
+        if code == _RESET_CHIP:
+            return (HardReset(),)
         if code == IS_PREPARED + b"\n" + PREPARE:
             was_prepared = self.prepared
             return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))

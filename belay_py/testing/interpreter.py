@@ -11,7 +11,7 @@ from belay_py.protocol.codes import CTRL_C, CTRL_D
 from belay_py.testing.housekeeping import Housekeeping, split_marker
 from belay_py.testing.player import Player
 from belay_py.testing.repl import Mode, RawPaste, Repl, traceback
-from belay_py.testing.steps import Answer, Instead, Raise, SoftReset, SwallowInterrupts, printed, steps_of
+from belay_py.testing.steps import Answer, Instead, Raise, Read, SoftReset, SwallowInterrupts, printed, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,8 @@ class Execution:
     code: str
     """As it was handed to the session, without a line break at its end."""
     output: bytes = b""
+    input: bytes = b""
+    """What its `Read` steps have taken."""
     ended: Ending = "running"
     """``instead``: the script ended the response with bytes of its own; ``reset``: by a restart, whatever caused it."""
 
@@ -49,6 +51,7 @@ class Interpreter(ABC):
         self._program: Player | None = None
         self._execution = Execution("")
         self._marker = b""
+        self._awaited: bytes | None = None
         self._swallowed = 0.0
         self._booting = False
         self.on_code: Callable[[str], Answer] = on_code or (lambda code: None)
@@ -115,6 +118,7 @@ class Interpreter(ABC):
                 interrupted = True
             else:
                 self._ahead.append(byte)
+                self._continue_reading()
         # The interpreter looks for an interrupt when all has been received, so two in a piece are one.
         if interrupted:
             self._interrupt()
@@ -122,6 +126,18 @@ class Interpreter(ABC):
     def _take_type_ahead(self) -> None:
         while self._ahead and self._program is None:
             self._repl.receive(self._ahead.popleft())
+
+    def _continue_reading(self) -> None:
+        """Go on with the program if it has been waiting for what has come."""
+        awaited, there = self._awaited, b"".join(self._ahead)
+        if self._program is None or awaited is None or awaited not in there:
+            return
+        self._awaited = None
+        taken = there[: there.index(awaited) + len(awaited)]
+        for _ in taken:
+            self._ahead.popleft()
+        self._execution.input += taken
+        self._program.start()
 
     # -- programs -----------------------------------------------------------------------------------------------
 
@@ -138,6 +154,7 @@ class Interpreter(ABC):
 
     def _start(self, answer: Answer) -> None:
         self._swallowed = 0.0
+        self._awaited = None
         self._program = Player(steps_of(answer), self._act, self._end)
         self._program.start()
 
@@ -147,6 +164,9 @@ class Interpreter(ABC):
             case str() | bytes():
                 self._execution.output += printed(step)
                 self.send(step)
+            case Read():
+                self._awaited = step.until
+                self._continue_reading()
             case Raise():
                 self._finish("raised", traceback(step.type, step.message))
             case Instead():
@@ -161,7 +181,7 @@ class Interpreter(ABC):
                 self._soft_reset()
             case _:
                 self._take_outside(step)
-        return not isinstance(step, Raise | Instead | SoftReset) and self._program is not None
+        return not isinstance(step, Read | Raise | Instead | SoftReset) and self._program is not None
 
     def _interrupt(self) -> None:
         if self._swallowed > 0:

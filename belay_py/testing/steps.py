@@ -29,6 +29,13 @@ class Forever:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Wait for input up to and including these bytes, and take it."""
+
+    until: bytes = b"\r"
+
+
+@dataclass(frozen=True, slots=True)
 class Raise:
     """End the program with an exception."""
 
@@ -74,18 +81,12 @@ class SoftReset:
 
 @dataclass(frozen=True, slots=True)
 class HardReset:
-    """Restart the chip: it comes up at its friendly prompt.
-
-    ``away`` None keeps the link, as a board with a USB-to-serial chip does. Otherwise the link is lost and the port is
-    gone for so many seconds, as with native USB.
-    """
-
-    away: float | None = None
+    """Restart the chip: it comes up at its friendly prompt. `ScriptedBoard.away` says what becomes of the link."""
 
 
 OutsideStep: TypeAlias = Lose | Silence | StopReading | HardReset
 """What happens to the board from outside its interpreter."""
-ActiveStep: TypeAlias = str | bytes | Raise | Instead | SwallowInterrupts | SoftReset | OutsideStep
+ActiveStep: TypeAlias = str | bytes | Read | Raise | Instead | SwallowInterrupts | SoftReset | OutsideStep
 """What takes no time."""
 Step: TypeAlias = ActiveStep | Pause | Forever
 Answer: TypeAlias = Step | Iterable[Step] | None

@@ -14,6 +14,7 @@ from belay_py.testing import (
     Lose,
     Pause,
     Raise,
+    Read,
     Silence,
     SoftReset,
     Step,
@@ -58,6 +59,7 @@ WELL_BEHAVED: st.SearchStrategy[Program] = st.one_of(
     OUTPUT.map(lambda output: lambda: output),
     st.builds(_slow, st.lists(OUTPUT, max_size=4), PAUSES),
     OUTPUT.map(lambda output: lambda: (output, Raise("ValueError", "bad"))),
+    st.builds(lambda first, last: lambda: (first, Read(), last), OUTPUT, OUTPUT),
 )
 STUBBORN: st.SearchStrategy[Program] = st.one_of(
     st.just(Forever),
@@ -69,7 +71,6 @@ STUBBORN: st.SearchStrategy[Program] = st.one_of(
 RESTARTING: st.SearchStrategy[Program] = st.one_of(
     OUTPUT.map(lambda output: lambda: (output, SoftReset())),
     OUTPUT.map(lambda output: lambda: (output, HardReset())),
-    st.just(lambda: HardReset(away=1.5)),
 )
 FAILING: st.SearchStrategy[Program] = st.one_of(
     OUTPUT.map(lambda output: lambda: (output, Lose("pulled"), Pause(0.5))),

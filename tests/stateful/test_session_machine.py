@@ -35,7 +35,8 @@ from belay_py import (
     SessionTimeout,
     ValueNotSupported,
 )
-from belay_py.lifecycle import TRANSITIONS, Lifecycle
+from belay_py.events import SessionEvent, StateChanged
+from belay_py.lifecycle import TRANSITIONS
 from belay_py.testing import Answer, HardReset, ScriptedBoard, SoftReset, VirtualClock
 
 from . import programs
@@ -61,19 +62,8 @@ OF_EXECUTE = (
     SessionClosed,
 )
 OF_CONNECT = (DeviceNotFound, DeviceBusy, ConnectionFailed, IllegalTransition, SessionClosed, SessionTimeout)
+OF_HARD_RESET = (*OF_CONNECT, SessionTimeout, ExecutionError, ProtocolViolation, Disconnected, Interrupted)
 OF_SOFT_RESET = (SessionTimeout, OutcomeUnknown, SessionClosed, Disconnected, Interrupted, BoardWasReset)
-
-
-class WatchedLifecycle(Lifecycle):
-    """A lifecycle that notes every change of state."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "state" and value is not self.state:
-            changes.append((self.state, value))
-        super().__setattr__(name, value)
-
-
-changes: list[tuple[object, object]] = []
 
 
 @dataclass
@@ -98,6 +88,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.board = ScriptedBoard(on_code=self.on_code)
         self.programs: dict[str, programs.Program] = {}
         self.calls: list[Call] = []
+        self.changes: list[tuple[State, State]] = []
         self.disturbed = False
         self.renew()
 
@@ -105,8 +96,10 @@ class SessionMachine(RuleBasedStateMachine):
         raw_paste=st.sampled_from(["supported", "supported", "refused", "unknown"]),
         window=st.sampled_from([32, 128]),
         chunks=st.sampled_from([0, 0, 1, 3]),
+        away=st.sampled_from([None, 1.5]),
     )
-    def choose_a_board(self, raw_paste: Any, window: int, chunks: int) -> None:
+    def choose_a_board(self, raw_paste: Any, window: int, chunks: int, away: float | None) -> None:
+        self.board.away = away
         self.board.raw_paste, self.board.window, self.board.chunks = raw_paste, window, chunks
         self.get_ready()
 
@@ -118,8 +111,11 @@ class SessionMachine(RuleBasedStateMachine):
             operation_timeout=5,
             communication=CommunicationOptions(pace=0.05),
         )
-        changes.clear()
-        self.session._lifecycle.__class__ = WatchedLifecycle
+        self.session.subscribe(self.on_event)
+
+    def on_event(self, event: SessionEvent) -> None:
+        if isinstance(event, StateChanged):
+            self.changes.append((event.old, event.new))
 
     def on_code(self, code: str) -> Answer:
         return self.programs[code]() if code in self.programs else None
@@ -174,13 +170,14 @@ class SessionMachine(RuleBasedStateMachine):
     def connect(self) -> None:
         self.start("connect", self.session.connect(), CONNECTION_TIMEOUT, OF_CONNECT)
 
-    @rule()
-    def disconnect(self) -> None:
-        self.start("disconnect", self.session.disconnect(), 0, ())
+    @rule(timeout=TIMEOUTS)
+    def reconnect(self, timeout: float) -> None:
+        self.start("reconnect", self.session.reconnect(timeout=timeout), timeout, OF_CONNECT)
 
-    @rule()
-    def close(self) -> None:
-        self.start("close", self.session.close(), 0, ())
+    @rule(how=st.sampled_from(["disconnect", "disconnect", "close"]), really=st.integers(0, 3))
+    def end(self, how: str, really: int) -> None:
+        if not really:  # else most of what follows would be refused
+            self.start(how, getattr(self.session, how)(), 0, ())
 
     @rule(program=programs.ANY, timeout=TIMEOUTS, length=st.sampled_from([0, 0, 0, 100]))
     def execute(self, program: programs.Program, timeout: float, length: int) -> None:
@@ -197,13 +194,15 @@ class SessionMachine(RuleBasedStateMachine):
         # The board knows no Python: what comes is an error, and never somebody else's output.
         self.start("evaluate", self.session.evaluate("1"), 5, (*OF_EXECUTE, ValueNotSupported))
 
-    @rule(program=programs.ANY, timeout=TIMEOUTS, pieces=st.sampled_from([1, 2, 1000]))
-    def stream(self, program: programs.Program, timeout: float, pieces: int) -> None:
+    @rule(
+        program=programs.ANY, timeout=TIMEOUTS, pieces=st.sampled_from([1, 2, 1000]), idle=st.sampled_from([None, 1.0])
+    )
+    def stream(self, program: programs.Program, timeout: float, pieces: int, idle: float | None) -> None:
         code = self.add(program)
 
         async def consume() -> bytes:
             taken = []
-            async with aclosing(self.session.stream(code, timeout=timeout, mode="bytes")) as chunks:
+            async with aclosing(self.session.stream(code, timeout=timeout, idle_timeout=idle, mode="bytes")) as chunks:
                 async for chunk in chunks:
                     taken.append(chunk)
                     if len(taken) == pieces:
@@ -212,6 +211,25 @@ class SessionMachine(RuleBasedStateMachine):
 
         self.start("stream", consume(), timeout, OF_EXECUTE, code)
 
+    @rule(program=programs.WELL_BEHAVED, stdin=st.sampled_from([b"", b"x\r", "y\n" * 300]))
+    def execute_with_stdin(self, program: programs.Program, stdin: bytes | str) -> None:
+        code = self.add(program)
+        self.start("stdin", self.session.execute(code, timeout=5, stdin=stdin), 5, OF_EXECUTE, code)
+
+    @rule(program=programs.ANY, timeout=TIMEOUTS)
+    def execute_exclusively(self, program: programs.Program, timeout: float) -> None:
+        code = self.add(program)
+
+        async def alone() -> ExecutionResult:
+            async with self.session.exclusive(timeout=timeout) as session:
+                await session.execute(code, timeout=timeout)
+                ran = len(self.board.executions)
+                await asyncio.sleep(0.1)
+                assert len(self.board.executions) == ran, "somebody came in between"
+                return await session.execute(self.add(lambda: b"second"), timeout=timeout)
+
+        self.start("exclusive", alone(), 3 * (timeout + RECOVERY_TIMEOUT) + 0.1, OF_EXECUTE)
+
     @rule(timeout=TIMEOUTS)
     def interrupt(self, timeout: float) -> None:
         self.start("interrupt", self.session.interrupt(timeout=timeout), timeout, (SessionTimeout,))
@@ -219,6 +237,15 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(timeout=TIMEOUTS)
     def soft_reset(self, timeout: float) -> None:
         self.start("soft_reset", self.session.soft_reset(timeout=timeout), timeout, OF_SOFT_RESET)
+
+    @rule(timeout=TIMEOUTS)
+    def hard_reset(self, timeout: float) -> None:
+        self.start("hard_reset", self.session.hard_reset(timeout=timeout), timeout, OF_HARD_RESET)
+
+    @rule(states=st.sets(st.sampled_from(State), min_size=1, max_size=3), timeout=TIMEOUTS)
+    def wait_for_state(self, states: set[State], timeout: float) -> None:
+        waiting = self.session.wait_for_state(*states, timeout=timeout)
+        self.start("wait_for_state", waiting, timeout, (SessionTimeout, SessionClosed))
 
     @rule()
     def settled(self) -> None:
@@ -261,10 +288,11 @@ class SessionMachine(RuleBasedStateMachine):
         self.board.silent = False
         self.board.resume()
 
-    @rule(how=st.sampled_from([SoftReset(), HardReset(), HardReset(away=0.5)]))
-    def restart(self, how: SoftReset | HardReset) -> None:
+    @rule(how=st.sampled_from([SoftReset(), HardReset()]), away=st.sampled_from([None, None, 0.5]))
+    def restart(self, how: SoftReset | HardReset, away: float | None) -> None:
         self.disturbed = True
         self.board.resume()
+        self.board.away = away
         self.restart_in_loop(how)
 
     def restart_in_loop(self, how: SoftReset | HardReset) -> None:
@@ -286,7 +314,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_change_of_state_is_a_legal_one(self) -> None:
-        assert {change for change in changes if change not in LEGAL} == set()
+        assert {change for change in self.changes if change not in LEGAL} == set()
 
     @invariant()
     def nothing_runs_twice(self) -> None:
@@ -308,6 +336,7 @@ class SessionMachine(RuleBasedStateMachine):
         if error is not None:
             assert isinstance(error, call.errors), f"{call.name} raised {error!r}"
             assert str(error) or isinstance(error, asyncio.CancelledError)
+            assert "_q" not in str(error), "an exception of our own line was taken for the program's"
         if not call.code:
             return
         ran = [execution for execution in self.board.executions if execution.code == call.code]
@@ -358,6 +387,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def heal(self) -> None:
         self.wake()
+        self.board.away = None
         self.restart_in_loop(HardReset())
         self.turns(3)
         self.disturbed = False
@@ -368,8 +398,7 @@ class SessionMachine(RuleBasedStateMachine):
         try:
             await session.connect()
             assert (await session.execute(code)).output == "usable"
-        except (BoardWasReset, ProtocolViolation) as error:
-            assert error.outcome == "not_started"
+        except (BoardWasReset, ProtocolViolation):  # `nothing_runs_twice` looks at whether it ran
             assert (await session.execute(code)).output == "usable"
 
 
