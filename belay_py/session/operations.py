@@ -71,11 +71,12 @@ class Operations:
                 output_bytes=event.output,
             )
         duration = time.perf_counter() - started
-        if stdin is not None and stdin.stop():
+        unread = stdin is not None and stdin.stop()
+        if channel.marked and is_unprepared(event.traceback):
+            await self._look_for_a_restart(channel, event)
+        elif unread:
             # What the code has not read stands in the board's input now, in front of the next code.
             await self.recovery.bring_back(channel)
-        elif channel.marked and is_unprepared(event.traceback):
-            await self._look_for_a_restart(channel, event)
         else:
             self.standing.end()
         return _result(channel, event, duration)
@@ -83,7 +84,11 @@ class Operations:
     async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
         """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
         epoch = self.standing.boot_epoch
-        await self.recovery.bring_back(channel)
+        if not await self.recovery.bring_back(channel):
+            raise OutcomeUnknown(
+                "the code ended in a NameError, its own or because the board had restarted; then "
+                f"{self.standing.trouble}"
+            )
         if self.standing.boot_epoch != epoch:
             raise BoardWasReset(
                 "the board had restarted before the code ran, which nobody saw: its variables were gone, and the code "

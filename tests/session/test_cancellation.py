@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from belay_py import BelayError, CommunicationOptions, DeviceSession, DeviceSessionState, SessionClosed
-from belay_py.testing import Forever, ScriptedBoard, SwallowInterrupts, VirtualClock
+from belay_py.testing import Forever, Read, ScriptedBoard, SwallowInterrupts, VirtualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,16 +29,16 @@ State = DeviceSessionState
 
 
 class CuttingClock(VirtualClock):
-    """A virtual clock that cancels one task at one of its turns."""
+    """A virtual clock that does something at one of its turns."""
 
-    victim: asyncio.Task[object] | None = None
+    cut: Callable[[], object] | None = None
     turns_left = 0
 
     def _run_once(self) -> None:
-        if self.victim is not None:
+        if self.cut is not None:
             if not self.turns_left:
-                self.victim.cancel()
-                self.victim = None
+                self.cut()
+                self.cut = None
             self.turns_left -= 1
         super()._run_once()  # type: ignore[misc]  # asyncio's own, and the only place where a turn can be counted
 
@@ -48,6 +48,8 @@ def on_code(code: str) -> Answer:
         return Forever()
     if code.startswith("stubborn"):
         return SwallowInterrupts(3), Forever(b"no\r\n", every=0.1)
+    if code.startswith("read"):
+        return Read(b"x\r" * 100), "done"
     return "done"
 
 
@@ -75,6 +77,12 @@ async def beside(session: DeviceSession, operation: Callable[[], Coroutine[Any, 
             await running
 
 
+async def run_exclusively(session: DeviceSession) -> None:
+    async with session.exclusive():
+        await session.execute("x")
+        await session.execute("y")
+
+
 async def settle_after_a_cancellation(session: DeviceSession) -> None:
     running = asyncio.create_task(session.execute("stubborn"))
     try:
@@ -98,6 +106,11 @@ OPERATIONS: dict[str, Callable[[DeviceSession], Coroutine[Any, Any, object]]] = 
     "a whole stream": read_a_stream,
     "a stream left half-way": leave_a_stream,
     "soft_reset": lambda session: session.soft_reset(),
+    "hard_reset": lambda session: session.hard_reset(),
+    "reconnect": lambda session: session.reconnect(),
+    "exclusive": run_exclusively,
+    "execute with stdin": lambda session: session.execute("read", stdin="x\n" * 200),
+    "wait_for_state": lambda session: session.wait_for_state(State.ERROR, timeout=1),
     "interrupt nothing": lambda session: session.interrupt(),
     "interrupt": lambda session: beside(session, session.interrupt),
     "wait for a turn": lambda session: beside(session, lambda: session.execute("x", timeout=1)),
@@ -115,10 +128,10 @@ async def cut(name: str, turn: int, board: ScriptedBoard) -> tuple[bool, weakref
     if name != "connect":
         await session.connect()
     task = asyncio.ensure_future(OPERATIONS[name](session))
-    clock.turns_left, clock.victim = turn, task
+    clock.turns_left, clock.cut = turn, task.cancel
     await asyncio.wait([task])
-    was_over = clock.victim is not None
-    clock.victim = None
+    was_over = clock.cut is not None
+    clock.cut = None
     if not task.cancelled():
         error = task.exception()
         assert error is None or isinstance(error, BelayError)
@@ -158,6 +171,51 @@ def test_cancelled_at_every_turn_a_session_is_usable_or_disposed_and_nothing_is_
             break
     assert turn >= (0 if name == "interrupt nothing" else 3)
     assert open_descriptors() == descriptors
+
+
+async def meet(first: str, second: str, turn: int, board: ScriptedBoard) -> bool:
+    """Start one operation and, at one of its turns, another; return whether the first was over before."""
+    clock = asyncio.get_running_loop()
+    assert isinstance(clock, CuttingClock)
+    session = DeviceSession(board.port, recovery_timeout=2)
+    if first != "connect":
+        await session.connect()
+    tasks = [asyncio.ensure_future(OPERATIONS[first](session))]
+    clock.turns_left, clock.cut = turn, lambda: tasks.append(clock.create_task(OPERATIONS[second](session)))
+    await asyncio.wait(tasks)
+    was_over = clock.cut is not None
+    clock.cut = None
+    for task in tasks:
+        with contextlib.suppress(BelayError):
+            await task
+    assert session.state not in (State.CONNECTING, State.ACTIVE, State.DISCONNECTING)
+    if second == "close" and not was_over:
+        assert session.state is State.DISPOSED
+        assert not board.connected
+    elif session.state is not State.DISPOSED:
+        await session.connect()
+        assert (await session.execute("last", timeout=30)).output == "done"
+    await session.close()
+    assert session.state is State.DISPOSED
+    assert not board.connected
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    return was_over
+
+
+@pytest.mark.parametrize("second", ["connect", "reconnect", "disconnect", "close", "hard_reset", "interrupt nothing"])
+@pytest.mark.parametrize(
+    "first", ["connect", "reconnect", "disconnect", "close", "hard_reset", "a deadline", "exclusive"]
+)
+@pytest.mark.parametrize("away", [None, 1.0], ids=["link kept", "link lost"])
+def test_two_operations_that_meet_at_any_turn_leave_a_session_that_is_usable_or_disposed(
+    first: str, second: str, away: float | None
+) -> None:
+    for turn in itertools.count():
+        board = ScriptedBoard(on_code=on_code)
+        board.away = away
+        with asyncio.Runner(loop_factory=CuttingClock) as runner:
+            if runner.run(meet(first, second, turn, board)):
+                break
 
 
 def open_descriptors() -> int:
