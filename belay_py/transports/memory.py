@@ -131,8 +131,9 @@ class _MemoryTransport:
                 self._receiver.resume_writing()
 
     def deliver(self, data: bytes) -> None:
-        self._inbox.append(data)
-        self._schedule()
+        if self._lost is None:
+            self._inbox.append(data)
+            self._schedule()
 
     def lose(self, exc: Exception | None) -> None:
         if self._lost is None:
