@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import BoardWasReset as BoardWasReset
     from belay_py.errors import ConnectionFailed as ConnectionFailed
     from belay_py.errors import DeviceBusy as DeviceBusy
+    from belay_py.errors import DeviceFrame as DeviceFrame
     from belay_py.errors import DeviceNotFound as DeviceNotFound
     from belay_py.errors import Disconnected as Disconnected
     from belay_py.errors import ExecutionError as ExecutionError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.options import DeviceSessionOptions as DeviceSessionOptions
     from belay_py.session.execution import ExecutionResult as ExecutionResult
     from belay_py.session.info import BoardInfo as BoardInfo
+    from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
 
 __version__ = "0.1.0"
@@ -41,6 +43,7 @@ _HOMES = {
         "BoardWasReset",
         "ConnectionFailed",
         "DeviceBusy",
+        "DeviceFrame",
         "DeviceNotFound",
         "Disconnected",
         "ExecutionError",
@@ -59,6 +62,7 @@ _HOMES = {
     "belay_py.options": ("CommunicationOptions", "DeviceSessionOptions"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
+    "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -6,19 +6,26 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from belay_py.errors import SettingsError
+
+PROFILES: Final = ("generic", "esp-bridge", "esp-usb", "cdc")
+"""What ``communication.profile`` may name; `belay_py.devices.profiles` says what each means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommunicationOptions:
-    """How bytes travel. ``dtr`` and ``rts`` None leave the lines to the driver (some boards reset on them)."""
+    """How bytes travel."""
 
     exclusive: bool = True
     """Refuse a port that another process has opened, and keep others out."""
+    profile: str | None = None
+    """How the board takes DTR and RTS, one of `PROFILES`; None goes by the USB numbers of its port."""
     dtr: bool | None = None
+    """The line DTR while the port is open, whatever the profile says; None leaves it to the profile."""
     rts: bool | None = None
+    """The line RTS, the same."""
     framing: Literal["marked", "plain"] = "marked"
     """``marked``: no output can be mistaken for the end of a response, for 11 bytes an execution. ``plain`` saves them,
     on a slow wire, for code that never prints ``\\x04``."""
@@ -30,6 +37,8 @@ class CommunicationOptions:
     def __post_init__(self) -> None:
         if self.framing not in ("marked", "plain"):
             raise SettingsError(f'communication.framing is {self.framing!r}; it must be "marked" or "plain"')
+        if self.profile is not None:
+            check_profile(self.profile)
         if self.chunk < 1:
             raise SettingsError(f"communication.chunk is {self.chunk}; it must be at least 1 byte")
         _require_seconds("communication.pace", self.pace, zero=True)
@@ -40,7 +49,7 @@ class DeviceSessionOptions:
     """One session's options. Durations are seconds.
 
     ``port`` is a path (``/dev/ttyACM0``, ``COM3``) or a URL: ``virtual:``, ``usb:VID:PID:SERIAL``,
-    ``socket://host:port``, ``rfc2217://host:port``.
+    ``socket://host:port``, ``rfc2217://host:port``, ``process:COMMAND``.
     """
 
     port: str
@@ -51,6 +60,8 @@ class DeviceSessionOptions:
     """For each operation that names no timeout of its own."""
     recovery_timeout: float = 5.0
     """For stopping the board and bringing it back into step after a deadline or a cancellation."""
+    reset_when_stuck: bool = False
+    """When a program catches Ctrl-C, restart the chip by the lines of its port, where the board's profile knows how."""
     communication: CommunicationOptions = field(default_factory=CommunicationOptions)
 
     def __post_init__(self) -> None:
@@ -81,6 +92,14 @@ class DeviceSessionOptions:
         if isinstance(port, DeviceSessionOptions):
             return dataclasses.replace(port, **overrides)
         return cls(port=port, **overrides)
+
+
+def check_profile(name: str) -> None:
+    """Refuse a name that is not in `PROFILES`. Raises `SettingsError` with the nearest right one."""
+    if name not in PROFILES:
+        near = difflib.get_close_matches(str(name), PROFILES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it must be one of {', '.join(PROFILES)}, or None"
+        raise SettingsError(f"communication.profile is {name!r}; {hint}")
 
 
 def _require_seconds(name: str, value: float, *, zero: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""A virtual board at a place where any other tool can open it: a pseudo-terminal, or a TCP port."""
+"""A virtual board at a place where any other tool can open it: a pseudo-terminal, a TCP port, standard streams."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from belay_py.cli.link import linked
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 HAS_TERMINALS = hasattr(os, "openpty")
 LOOPBACK = "127.0.0.1"
+_CHUNK = 4096
 _LOOK_INTERVAL = 1.0
 """Seconds between two looks at whether the board's process is alive; a signal is seen at once."""
 
@@ -68,6 +70,41 @@ def listening(where: str) -> Iterator[socket.socket]:
         ) from error
     with listener:
         yield listener
+
+
+def standard_streams(board: BoardProcess, stop: StopRequest) -> None:
+    """Connect the board to standard input and output, until the input ends or a signal comes.
+
+    Raises `OutcomeUnknown` as `watch` does.
+    """
+    wire = board.open_wire("standard input and output")
+    wire.setblocking(True)
+    over, ended = socket.socketpair()
+    # Daemon threads: nothing but the other end can end a read of standard input.
+    for copy in (_read_input, _write_output):
+        threading.Thread(target=copy, args=(wire, ended), daemon=True).start()
+    with over, ended, wire:
+        while not stop.requested and not stop.wait(over, timeout=_LOOK_INTERVAL):
+            _check_alive(board)
+        with contextlib.suppress(OSError):
+            wire.shutdown(socket.SHUT_RDWR)
+
+
+def _read_input(wire: socket.socket, ended: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(0, _CHUNK):
+            wire.sendall(data)
+    with contextlib.suppress(OSError):
+        ended.send(b"\0")
+
+
+def _write_output(wire: socket.socket, ended: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := wire.recv(_CHUNK):
+            while data:
+                data = data[os.write(1, data) :]
+    with contextlib.suppress(OSError):
+        ended.send(b"\0")
 
 
 def url(listener: socket.socket) -> str:

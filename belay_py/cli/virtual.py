@@ -40,6 +40,10 @@ def virtual(
             "Whoever connects can run code on the board.",
         ),
     ] = None,
+    stdio: Annotated[
+        bool,
+        typer.Option("--stdio", help="Serve standard input and output instead, as the port process: wants it."),
+    ] = False,
     folder: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Keep the board's files in this folder, instead of in memory."),
@@ -55,8 +59,8 @@ def virtual(
 ) -> None:
     """Run a virtual board, which is real MicroPython, for any tool that opens serial ports.
 
-    The first line on stdout is what to connect to. It runs until Ctrl-C or SIGTERM. Where there are no
-    pseudo-terminals (Windows) it serves TCP.
+    The first line on stdout is what to connect to, except with --stdio. It runs until Ctrl-C or SIGTERM. Where there
+    are no pseudo-terminals (Windows) it serves TCP.
 
     \b
     Examples:
@@ -65,11 +69,14 @@ def virtual(
         belay-py exec --port /tmp/board "print(1)"
       belay-py virtual --tcp 4000 --folder ./board-files
         belay-py info --port socket://127.0.0.1:4000
+      belay-py info --port "process:belay-py virtual --stdio"
     """
     from belay_py.virtual import BoardProcess, VirtualBoardOptions  # noqa: PLC0415  10 ms that --help saves
 
     if link is not None and (tcp is not None or not serving.HAS_TERMINALS):
         raise SettingsError("--link needs a pseudo-terminal, and this is TCP; leave it out")
+    if stdio and (link is not None or tcp is not None):
+        raise SettingsError("--stdio is a place of its own; leave --link and --tcp out")
     try:
         options = VirtualBoardOptions(
             folder=folder, window=window, raw_paste=raw_paste.value, ring=ring, overrun=overrun.value
@@ -77,7 +84,9 @@ def virtual(
     except ValueError as error:
         raise SettingsError(str(error)) from error
     with BoardProcess(options=options) as board, stop_request() as stop:
-        if tcp is None and serving.HAS_TERMINALS:
+        if stdio:
+            serving.standard_streams(board, stop)
+        elif tcp is None and serving.HAS_TERMINALS:
             with serving.terminal(board, link) as path:
                 _announce(path)
                 serving.watch(board, stop)

@@ -99,6 +99,32 @@ def resolve(port: str, comports: Comports | None = None) -> str:
     raise DeviceNotFound(f"no board {port}: {_what_there_is(devices)}")
 
 
+def resolve_pattern(port: str, comports: Comports | None = None) -> str:
+    """The path that ``hwgrep://PATTERN`` means now: a regular expression, of any case, as pyserial reads it.
+
+    It is searched in a port's name, description and hardware numbers. pyserial takes the first that fits; here one
+    has to be the only one, and no port is opened to see whether it is free.
+
+    Raises `ConnectionFailed` for what is no pattern, `DeviceNotFound` when no port fits or more than one does.
+    """
+    pattern = port.partition("://")[2]
+    try:
+        wanted = re.compile(pattern, re.IGNORECASE)
+    except re.error as exc:
+        raise ConnectionFailed(f"{port} is no regular expression ({exc}): write hwgrep://PATTERN") from exc
+    if not pattern or "&" in pattern:
+        raise ConnectionFailed(f"{port} has no pattern, or options, which are not supported: write hwgrep://PATTERN")
+    listed = [item for item in _ports(comports) if not _is_phantom(item)]
+    fitting = [
+        item for item in listed if any(map(wanted.search, (item.device, item.description or "", item.hwid or "")))
+    ]
+    if len(fitting) == 1:
+        return fitting[0].device
+    if fitting:
+        raise DeviceNotFound(f"{port} fits {len(fitting)} ports, name one: {_choices(map(_info, fitting))}")
+    raise DeviceNotFound(f"no port fits {port}: {_what_there_is(list(map(_info, listed)))}")
+
+
 def default_port(comports: Comports | None = None, environ: Mapping[str, str] = os.environ) -> str:
     """The port to use when none is named: that in ``BELAY_PORT``, or else of the only board there is.
 

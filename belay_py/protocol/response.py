@@ -167,7 +167,7 @@ class MarkedResponse:
             if typed >= 0 and whole.find(b"{}['" + self._fence_nonce, typed) >= 0:
                 # A hard reset: the fence has only been typed at the friendly prompt, which echoes it.
                 boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
-                return self._finish(boot, len(whole), boot_output=whole[boot:])
+                return self._finish(boot, len(whole), boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
             return None
         before = whole[: reply.start()]
         if (marked := before.find(self.end)) >= 0:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import IS_PREPARED, PREPARE, BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
 from belay_py.transports.base import close_orphan
+from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from belay_py.devices.profiles import Profile
     from belay_py.transports.base import Transport
 
 
@@ -51,11 +53,15 @@ class Channel(asyncio.Protocol):
     def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Channel, Exception | None], None]) -> None:
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
-        """Whether the board has run `PREPARE` in this life of its interpreter, so that responses can be marked."""
+        """Whether responses are marked: wanted, and the board has run `PREPARE` in this life of its interpreter."""
+        self.tells_restarts = False
+        """Whether the board can run `PREPARE`, which also tells one life of its interpreter from the next."""
+        self.marks = False
+        """Whether responses are to be marked where that is possible."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
-        self.expects_loss = False
-        """Whether the link may end because this side asked the board for a reset."""
+        self.chip_was_reset = False
+        """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
         self._loop = asyncio.get_running_loop()
@@ -161,6 +167,16 @@ class Channel(asyncio.Protocol):
         assert isinstance(event, BoardReset)  # REBOOTING ends in no other
         return event
 
+    async def reset_chip(self, profile: Profile) -> None:
+        """Restart the board's chip by the lines of its port; it is out of step then.
+
+        Raises `ConnectionFailed` where that cannot be, `Disconnected` or `LinkLost` when the port is gone.
+        """
+        if self._transport is None or self._ended:
+            raise self._link_lost()
+        self.chip_was_reset = True
+        await reset_by_lines(self._transport, profile)
+
     async def recover(self, deadline: float) -> bool:
         """Stop whatever runs and return to a verified prompt; return whether the board is known to have restarted.
 
@@ -174,7 +190,7 @@ class Channel(asyncio.Protocol):
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
         interval = FIRST_INTERRUPT_INTERVAL
-        while self.repl.interrupt() and self._loop.time() < halfway:
+        while not self.chip_was_reset and self.repl.interrupt() and self._loop.time() < halfway:
             try:
                 event = await self._exchange(min(halfway, self._loop.time() + interval))
             except Expired:
@@ -186,14 +202,16 @@ class Channel(asyncio.Protocol):
                 return False
             break
         await self.enter(deadline)
-        return self.marked and await self._prepare(deadline)
+        was_reset, self.chip_was_reset = self.chip_was_reset, False
+        return await self._prepare(deadline) if self.tells_restarts else was_reset
 
     async def _prepare(self, deadline: float) -> bool:
         """Make responses markable again; return whether the interpreter is another one than before."""
         self.marked = False
         event = await self.execute(IS_PREPARED + b"\n" + PREPARE, deadline)
-        self.marked = isinstance(event, Finished) and not event.traceback
-        return self.marked and isinstance(event, Finished) and event.output.startswith(b"False")
+        prepared = isinstance(event, Finished) and not event.traceback
+        self.marked = prepared and self.marks
+        return prepared and event.output.startswith(b"False")
 
     def interrupt(self) -> None:
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""

@@ -11,6 +11,7 @@ from belay_py.session import info
 from belay_py.session.channel import Channel, Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
+from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +28,22 @@ class Connection(NamedTuple):
 
 
 async def open_connection(
-    options: DeviceSessionOptions, deadline: float, on_lost: Callable[[Channel, Exception | None], None]
+    options: DeviceSessionOptions,
+    deadline: float,
+    on_lost: Callable[[Channel, Exception | None], None],
+    *,
+    reset_chip: bool = False,
 ) -> Connection:
-    """Open the port, enter the raw REPL without a reset, and ask the board what it is.
+    """Open the port, enter the raw REPL, and ask the board what it is.
 
-    ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later. Raises
-    `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
+    The board is not reset, but with ``reset_chip`` by the lines of its port. ``deadline`` is a reading of the loop's
+    clock; ``on_lost`` is called when the link ends later. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`;
+    nothing stays open then.
     """
     how = options.communication
-    link = LinkOptions(baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts)
+    link = LinkOptions(
+        baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
+    )
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:
@@ -44,12 +52,16 @@ async def open_connection(
                 await open_transport(options.port, channel, link)
         except TimeoutError:
             raise ConnectionFailed(_slow_opening(options)) from None
+        if reset_chip:
+            await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
-        channel.marked = how.framing == "marked" and board.capabilities.marked_output
+        channel.tells_restarts = board.capabilities.marked_output
+        channel.marks = how.framing == "marked"
+        channel.marked = channel.marks and channel.tells_restarts
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()

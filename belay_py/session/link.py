@@ -40,15 +40,15 @@ class Link:
         finally:
             turn.release()
 
-    async def connect_in_turn(self, deadline: float) -> None:
-        """Connect; the caller has the turn, and there is no usable channel."""
+    async def connect_in_turn(self, deadline: float, *, reset_chip: bool = False) -> None:
+        """Connect; the caller has the turn, and there is no usable channel. See `open_connection`."""
         if self._ending is not None:
             await asyncio.shield(self._ending)
         channel = self._standing.channel
         self._lifecycle.fire("connect")
         if channel is not None:
             await channel.closed()  # the one before, which went into ERROR, may still hold the port
-        connection = await self._open(deadline)
+        connection = await self._open(deadline, reset_chip=reset_chip)
         self._accept(connection)
 
     async def reconnect(self, deadline: float) -> bool:
@@ -94,15 +94,15 @@ class Link:
             standing.trouble = str(error) if error else "the link was closed"
             standing.channel = None
             self._lifecycle.fire("lose")
-            reason: events.DisconnectReason = "requested" if channel.expects_loss else "unexpected"
+            reason: events.DisconnectReason = "requested" if channel.chip_was_reset else "unexpected"
             self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _open(self, deadline: float) -> Connection:
+    async def _open(self, deadline: float, *, reset_chip: bool) -> Connection:
         """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
         self._opening = opening = asyncio.get_running_loop().create_task(
-            open_connection(self._standing.options, deadline, self.on_lost)
+            open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
         )
         try:
             connection = await opening

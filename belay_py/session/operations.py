@@ -142,6 +142,10 @@ class Operations:
                     "the board restarted before the code arrived, which did not run: its variables are gone",
                     outcome="not_started",
                 ) from error
+            if isinstance(error, Expired):
+                raise BoardWasReset(
+                    "the code did not end before its deadline, and the board restarted: its variables are gone"
+                ) from None
             raise BoardWasReset("the board restarted while the code ran: its variables are gone") from None
         if isinstance(error, Dropped):
             raise Interrupted(

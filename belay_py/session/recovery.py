@@ -6,15 +6,19 @@ A recovery holds the session's turn: nobody gets the board before it is over. It
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
-from belay_py.errors import ProtocolViolation
+from belay_py.errors import ConnectionFailed, Disconnected, ProtocolViolation
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.channel import Expired, LinkLost
+from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
     from belay_py.session.channel import Channel
     from belay_py.session.standing import Standing
+
+_log = logging.getLogger(__name__)
 
 
 class Recovery:
@@ -55,14 +59,15 @@ class Recovery:
     async def _recover(self, channel: Channel, restarted: bool, boot_output: str, limit: float) -> bool:
         standing = self._standing
         try:
-            restarted |= await channel.recover(standing.deadline(limit))
+            restarted |= await self._to_the_prompt(channel, limit)
         except (LinkLost, ProtocolViolation):
             return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
         except Expired:
             return self._give_up(
                 channel,
                 f"the board did not return to its prompt within {limit:g} s: "
-                "its program catches Ctrl-C, or it hangs and needs a reset",
+                "its program catches Ctrl-C, or it hangs; press its reset button, or where its port has lines, "
+                "hard_reset(by_lines=True)",
             )
         except asyncio.CancelledError:
             self._give_up(channel, "the event loop was shut down while the board was brought back to its prompt")
@@ -75,6 +80,23 @@ class Recovery:
             return True
         finally:
             standing.turn.release()
+
+    async def _to_the_prompt(self, channel: Channel, limit: float) -> bool:
+        """Interrupt until the prompt is there, and if allowed reset the chip; return whether the board restarted."""
+        standing = self._standing
+        try:
+            return await channel.recover(standing.deadline(limit))
+        except Expired:
+            options = standing.options
+            if not options.reset_when_stuck:
+                raise
+            try:
+                await channel.reset_chip(await profile_of(options.port, options.communication.profile))
+            except (ConnectionFailed, Disconnected) as error:
+                _log.warning("%s is stuck and cannot be reset by its lines: %s", options.port, error)
+                raise Expired from error
+            await channel.recover(standing.deadline(limit))
+            return True
 
     def _give_up(self, channel: Channel, trouble: str) -> bool:
         self._standing.fail(trouble)

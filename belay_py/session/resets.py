@@ -12,6 +12,7 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import Expired, LinkLost
 from belay_py.session.text import to_text
 from belay_py.session.tracebacks import execution_error
+from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
     from belay_py.session.channel import Channel
@@ -61,18 +62,45 @@ class Resets:
             raise SessionTimeout(f"the board restarted, but then {standing.trouble}", recovered=False)
         return Boot(standing.boot_epoch, output=output)
 
+    async def hard_by_lines(self, timeout: float | None) -> Boot:
+        """Restart the chip by the lines of its port, whatever runs there. See `DeviceSession.hard_reset`."""
+        standing = self._standing
+        deadline = standing.deadline(timeout, standing.options.connection_timeout)
+        await standing.turn.wait(deadline)
+        epoch = standing.boot_epoch
+        channel = standing.channel
+        if channel is None or not standing.usable:
+            await self._connect(deadline, reset_chip=True)
+        else:
+            standing.lifecycle.flip("begin")
+            try:
+                await channel.reset_chip(
+                    await profile_of(standing.options.port, standing.options.communication.profile)
+                )
+            except LinkLost:
+                await self._connect(deadline)
+            except ConnectionFailed:
+                standing.end()
+                raise
+            except BaseException:
+                self._recovery.start(channel)  # cancelled: the caller does not wait for it
+                raise
+            else:
+                await self._bring_back(channel, deadline)
+        return self._told(epoch, "")
+
     async def hard(self, timeout: float | None) -> Boot:
-        """Restart the chip and connect to it again. See `DeviceSession.hard_reset`."""
+        """Restart the chip by its own code and connect to it again. See `DeviceSession.hard_reset`."""
         standing = self._standing
         deadline = standing.deadline(timeout, standing.options.connection_timeout)
         channel = await standing.begin(deadline)
         epoch = standing.boot_epoch
-        channel.expects_loss = True
+        channel.chip_was_reset = True
         output = ""
         try:
             event = await channel.execute(_RESET_CHIP, min(deadline, _now() + _LONGEST_SILENCE))
         except LinkLost:
-            await self._come_back(deadline)
+            await self._connect(deadline)
         except (Expired, ProtocolViolation):
             await self._bring_back(channel, deadline)
         except BaseException:
@@ -80,16 +108,21 @@ class Resets:
             raise
         else:
             output = await self._after_answer(channel, event, deadline)
-        channel.expects_loss = False
-        if standing.boot_epoch == epoch:
-            raise ProtocolViolation("machine.reset() was run, but the board has not restarted; press its reset button")
-        return Boot(standing.boot_epoch, output=output)
+        return self._told(epoch, output)
+
+    def _told(self, epoch_before: int, output: str) -> Boot:
+        epoch = self._standing.boot_epoch
+        if epoch == epoch_before:
+            raise ProtocolViolation("the reset was sent, but the board has not restarted; press its reset button")
+        return Boot(epoch, output=output)
 
     async def _after_answer(self, channel: Channel, event: Finished | BoardReset, deadline: float) -> str:
         if isinstance(event, BoardReset):
-            output = to_text(event.boot_output)
+            # What boot.py and main.py print comes before the banner; the code itself has printed nothing.
+            output = to_text(event.output + event.boot_output)
             await self._bring_back(channel, deadline, restarted=True, output=output)
             return output
+        channel.chip_was_reset = False
         self._standing.end()
         if event.traceback:
             error = execution_error(event.traceback, event.output)
@@ -108,16 +141,16 @@ class Resets:
             raise SessionTimeout(f"the board was reset, but then {self._standing.trouble}", recovered=False)
         # It has left the bus only now.
         await self._standing.turn.wait(deadline)
-        await self._come_back(deadline)
+        await self._connect(deadline)
 
-    async def _come_back(self, deadline: float) -> None:
-        """Connect again to a board whose link went away with it; has the turn, and gives it on."""
+    async def _connect(self, deadline: float, *, reset_chip: bool = False) -> None:
+        """Connect to a board whose link went away with it, or that is stuck; has the turn, and gives it on."""
         try:
             while True:
                 try:
-                    await self._link.connect_in_turn(deadline)
+                    await self._link.connect_in_turn(deadline, reset_chip=reset_chip)
                 except (DeviceNotFound, DeviceBusy, ConnectionFailed):
-                    if _now() + _BETWEEN_ATTEMPTS >= deadline:
+                    if reset_chip or _now() + _BETWEEN_ATTEMPTS >= deadline:
                         raise
                     await asyncio.sleep(_BETWEEN_ATTEMPTS)
                 else:

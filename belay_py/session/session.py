@@ -278,14 +278,16 @@ class DeviceSession:
         """
         return await self._resets.soft(timeout)
 
-    async def hard_reset(self, *, timeout: float | None = None) -> Boot:
+    async def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """Restart the board's chip with ``machine.reset()`` and connect to it again; then as `soft_reset`.
 
-        A board with native USB goes away meanwhile and is waited for. ``main.py`` starts, and is interrupted.
-        ``timeout`` is seconds for all of it, by default ``connection_timeout``. Raises `SessionTimeout`, what `connect`
-        raises, and `ExecutionError` for a board that cannot reset itself.
+        A board with native USB goes away meanwhile and is waited for. ``main.py`` starts, and is interrupted. With
+        ``by_lines`` the lines of the port do it, also to a session that is not connected or in ERROR because the board
+        is stuck; the board's profile knows how (`belay_py.devices.profiles`). ``timeout`` is seconds for all of it, by
+        default ``connection_timeout``. Raises `SessionTimeout`, what `connect` raises (`ConnectionFailed` for a port
+        without lines), and `ExecutionError` for a board that cannot reset itself.
         """
-        return await self._resets.hard(timeout)
+        return await (self._resets.hard_by_lines(timeout) if by_lines else self._resets.hard(timeout))
 
     # -- internals ----------------------------------------------------------------------------------------------
 

@@ -57,13 +57,23 @@ def _find_in(file: str, code: str, near: int) -> Source | None:
     literal = min(candidates, key=lambda it: abs(it.first - near))
     value = literal.value if wanted in literal.value else textwrap.dedent(literal.value)
     skipped = value[: value.index(wanted)].count("\n") - (len(code) - len(code.lstrip("\n")))
-    spans = literal.last - literal.first
     return Source(
         tuple(code.split("\n")),
         file,
-        literal.first + (skipped if spans else 0),
-        # One line of source per line of text: neither escapes nor continuations.
-        whole=spans > 0 and spans in (value.count("\n"), value.count("\n") - 1),
+        literal.first + (skipped if literal.last > literal.first else 0),
+        whole=_lies_line_by_line(literal, value, linecache.getlines(file)),
+    )
+
+
+def _lies_line_by_line(literal: _Literal, value: str, source: list[str]) -> bool:
+    """Whether each line of a text has a source line of its own, in order."""
+    spans = literal.last - literal.first
+    if spans == value.count("\n"):
+        return spans > 0  # between triple quotes, with neither escaped line ends nor continuations
+    # Several literals below each other.
+    lines = value.rstrip("\n").split("\n")
+    return len(lines) == spans + 1 and all(
+        line.strip() in shown for line, shown in zip(lines, source[literal.first - 1 : literal.last], strict=True)
     )
 
 
@@ -82,7 +92,8 @@ def _literals(file: str) -> tuple[_Literal, ...]:
 def _parsed(text: str) -> tuple[_Literal, ...]:
     try:
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        # SystemError: CPython 3.11's ast.parse loses count when a second thread parses meanwhile (seen).
         return ()
     return tuple(
         _Literal(node.value, node.lineno, node.end_lineno or node.lineno)

@@ -59,13 +59,18 @@ class OutputQueue:
             self._resume()
         self._rouse()
 
+    @property
+    def ready(self) -> bool:
+        """Whether `get` has something to return."""
+        return bool(self._pieces) or self._ended
+
     async def get(self) -> bytes | None:
         """Return the next output, or None after the last."""
-        while not self._pieces:
-            if self._ended:
-                return None
+        while not self.ready:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+        if not self._pieces:
+            return None
         data = self._pieces.popleft()
         self._unread -= len(data)
         if self._paused and self._unread <= LIMIT // 2:
@@ -117,6 +122,8 @@ async def _next(queue: OutputQueue, idle: float | None) -> bytes | None:
         async with asyncio.timeout(idle):
             return await queue.get()
     except TimeoutError:
+        if queue.ready:  # it came in the same moment
+            return await queue.get()
         raise _Idle from None
 
 

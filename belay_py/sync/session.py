@@ -276,6 +276,6 @@ class DeviceSession:
         """See `belay_py.DeviceSession.soft_reset`."""
         return self._run(self._session.soft_reset(timeout=timeout))
 
-    def hard_reset(self, *, timeout: float | None = None) -> Boot:
+    def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.hard_reset`."""
-        return self._run(self._session.hard_reset(timeout=timeout))
+        return self._run(self._session.hard_reset(by_lines=by_lines, timeout=timeout))

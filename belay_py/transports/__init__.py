@@ -13,6 +13,7 @@ import sys
 from functools import partial
 from typing import cast
 
+from belay_py.devices.identity import scheme_of
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.base import LinkOptions, Opener, Receiver, SupportsLines, Transport
 from belay_py.transports.offload import offload
@@ -20,17 +21,19 @@ from belay_py.transports.offload import offload
 __all__ = ["LinkOptions", "Opener", "Receiver", "SupportsLines", "Transport", "open_transport", "register", "schemes"]
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+")
-# One letter before the colon is a Windows drive, and a slash or a dot before it is a path
-# (/dev/serial/by-path/pci-0000:00:14.0-usb-0:1:1.0).
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-
 # pyserial-asyncio has no asynchronous reads on Windows (its own docstring says so).
-_SERIAL = "threaded:open_threaded" if sys.platform == "win32" else "serial_port:open_serial"
+_SERIAL = "blocking:open_threaded" if sys.platform == "win32" else "serial_port:open_serial"
 
 _openers: dict[str, Opener | str] = {
     "usb": "url:open_usb",
     "socket": "url:open_socket",
     "rfc2217": "url:open_rfc2217",
+    # Of pyserial. Left out: spy://, which prints and never closes its file, and cp2110://, which needs a HID library.
+    "loop": "blocking:open_threaded",
+    "alt": "blocking:open_threaded",
+    "hwgrep": "blocking:open_pattern",
+    "process": "process:open_process",
+    "process+pty": "process:open_process",
     "virtual": "virtual:open_virtual",
     "memory": "memory:open_memory",
 }
@@ -55,10 +58,11 @@ async def open_transport(port: str, receiver: Receiver, options: LinkOptions) ->
     """Open ``port`` and connect it to ``receiver``, whose ``connection_made`` has been called on return.
 
     ``port`` is a path, a COM name, ``usb:VID:PID[:SERIAL]``, ``socket://host:port``, ``rfc2217://host:port``,
-    ``virtual:[NAME]``, ``memory:NAME`` or begins with a scheme that was registered. There is no deadline here: cancel
-    it, and nothing stays open.
+    ``process:COMMAND``, ``process+pty:COMMAND``, ``virtual:[NAME]``, ``memory:NAME``, one of pyserial's ``loop://``,
+    ``alt://PATH`` and ``hwgrep://PATTERN``, or begins with a scheme that was registered. There is no
+    deadline here: cancel it, and nothing stays open.
 
-    Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`.
+    Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` or `SettingsError`.
     """
     opener = _opener(port)
     if isinstance(opener, str):
@@ -69,10 +73,9 @@ async def open_transport(port: str, receiver: Receiver, options: LinkOptions) ->
 def _opener(port: str) -> Opener | str:
     if not port.strip():
         raise ConnectionFailed("no port was named: use a path such as /dev/ttyACM0, usb:VID:PID, or virtual:")
-    url = _URL.match(port)
-    if url is None:
+    scheme = scheme_of(port)
+    if scheme is None:
         return _SERIAL
-    scheme = url[1].lower()
     opener = _openers.get(scheme)
     if opener is None:
         near = difflib.get_close_matches(scheme, _openers, n=1)

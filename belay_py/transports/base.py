@@ -72,13 +72,15 @@ class SupportsLines(Protocol):
 class LinkOptions:
     """How to open a port. Transports ignore what they have no use for.
 
-    ``baudrate`` is in bits per second. ``dtr`` and ``rts`` None means: leave it to the driver.
+    ``baudrate`` is in bits per second. ``dtr`` and ``rts`` None means: as the board's profile says, which is told from
+    its USB numbers unless ``profile`` names one (see `belay_py.devices.profiles`).
     """
 
     baudrate: int = 115200
     exclusive: bool = True
     dtr: bool | None = None
     rts: bool | None = None
+    profile: str | None = None
 
 
 Opener: TypeAlias = Callable[[str, Receiver, LinkOptions], Awaitable[Transport]]
@@ -88,12 +90,21 @@ Opener: TypeAlias = Callable[[str, Receiver, LinkOptions], Awaitable[Transport]]
 def close_orphan(transport: Transport) -> None:
     """Give back the port of a transport whose event loop is closed, which cannot close itself any more. Never raises.
 
-    Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets.
+    Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets, whose protocol
+    holds the lock; those with threads of their own need no loop for their end.
     """
+    known = False
     for name in ("serial", "_sock"):
         device = getattr(transport, name, None)
         if device is not None:
+            known = True
             with contextlib.suppress(OSError, RuntimeError):
                 device.close()
     if hasattr(transport, "_sock"):
         transport._sock = None  # noqa: SLF001  asyncio takes it for the sign that nothing was left open
+    lock = getattr(getattr(transport, "_protocol", None), "lock", None)
+    if lock is not None:
+        lock.release()
+    if not known:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            transport.abort()

@@ -6,26 +6,24 @@ which is no OSError. Each is looked at once, here, after the failure: before it,
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import errno
-import os
 import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from belay_py.devices.discovery import list_devices
+from belay_py.devices.holders import holder
 from belay_py.errors import BelayError, ConnectionFailed, DeviceBusy, DeviceNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from belay_py.transports.base import LinkOptions
 
 _BUSY = (errno.EAGAIN, errno.EBUSY)
 _VANISHED = (errno.ENXIO, errno.ENODEV, errno.EIO)
-_LONGEST_COMMAND = 80
 _HIGHEST_RATE = 2**31 - 1  # what Linux's termios2 holds
 
 
@@ -71,39 +69,6 @@ def explain(port: str, exc: Exception, *, devices: Iterable[str] | None = None) 
     if isinstance(exc, ValueError) and "baud" in str(exc):
         return ConnectionFailed(f"{port} does not take this rate ({_line(exc)}): use a usual one such as 115200")
     return ConnectionFailed(f"cannot open {port}: {_line(exc)}")
-
-
-def holder(port: str) -> str | None:
-    """Who has ``port`` open, as ``pid 12 (minicom -D …)``; None where /proc does not tell."""
-    node = os.path.realpath(port)
-    for pid in _processes():
-        # Somebody else's process is unreadable, and any process may end while it is looked at.
-        with contextlib.suppress(OSError):
-            folder = Path("/proc", pid, "fd")
-            if any(_target(entry) == node for entry in folder.iterdir()):
-                own = ", this process" if int(pid) == os.getpid() else ""
-                return f"pid {pid} ({_command(pid)}{own})"
-    return None
-
-
-def _processes() -> Iterator[str]:
-    try:
-        yield from (entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    except OSError:
-        return
-
-
-def _target(entry: Path) -> str | None:
-    try:
-        return str(entry.readlink())
-    except OSError:
-        return None
-
-
-def _command(pid: str) -> str:
-    words = Path("/proc", pid, "cmdline").read_bytes().decode(errors="replace").split("\0")
-    command = " ".join(" ".join(words).split())
-    return command if len(command) <= _LONGEST_COMMAND else command[: _LONGEST_COMMAND - 1] + "…"
 
 
 def _not_found(port: str, devices: Iterable[str] | None) -> DeviceNotFound:

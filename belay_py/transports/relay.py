@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from belay_py.devices.locks import PortLock
 from belay_py.errors import Disconnected
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Relay(asyncio.Protocol):
-    """What asyncio calls; it tells ``receiver`` as `belay_py.transports.base` says."""
+    """What asyncio calls; it tells ``receiver`` as `belay_py.transports.base` says, and gives the lock back."""
 
-    def __init__(self, port: str, receiver: Receiver) -> None:
+    def __init__(self, port: str, receiver: Receiver, lock: PortLock | None = None) -> None:
+        self.lock = lock or PortLock()
         self._port = port
         self._receiver = receiver
         self._peer_ended = False
@@ -51,6 +53,7 @@ class Relay(asyncio.Protocol):
             lost.__cause__ = exc
             exc = lost
         self._transport = None
+        self.lock.release()
         self._tell(self._receiver.connection_lost, exc)
 
     def _tell(self, lost: Callable[[Exception | None], None], exc: Exception | None) -> None:

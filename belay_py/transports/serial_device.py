@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 import serial
 
+from belay_py.devices import locks
+from belay_py.devices.locks import PortLock
 from belay_py.errors import BelayError
 from belay_py.transports.lines import has_lines, set_lines
 from belay_py.transports.port_errors import check_kind, check_options, explain
+from belay_py.transports.profiled import profiled
 
 if TYPE_CHECKING:
     from belay_py.transports.base import LinkOptions
@@ -40,6 +43,7 @@ class SerialDevice(serial.Serial):
     def __init__(self, port: str, options: LinkOptions) -> None:
         self._opened_by = os.getpid()
         self._flagged = False
+        self.lock = PortLock()
         # timeouts zero: pyserial-asyncio sets them anyway, and each setting later would configure the port again.
         # exclusive None, not False, which raises on Windows.
         super().__init__(timeout=0, write_timeout=0, exclusive=True if options.exclusive else None)
@@ -79,6 +83,12 @@ class SerialDevice(serial.Serial):
     def _update_rts_state(self) -> None:
         """See `_update_dtr_state`."""
 
+    def keep_lines_at_close(self) -> None:
+        """Switch HUPCL off, by which the last close drops DTR and RTS. Raises termios.error."""
+        settings = termios.tcgetattr(self.fileno())
+        settings[2] &= ~termios.HUPCL
+        termios.tcsetattr(self.fileno(), termios.TCSANOW, settings)
+
     def drain_briefly(self, *, discard: bool) -> None:
         """Give what the driver holds a tenth of a second to leave (a last Ctrl-B), then drop it. Never raises."""
         deadline = time.monotonic() + (0 if discard else _DRAIN_S)
@@ -89,6 +99,12 @@ class SerialDevice(serial.Serial):
 
     def close(self) -> None:
         """Give the port back. Never raises, whatever became of the device, and any number of times."""
+        try:
+            self._close()
+        finally:
+            self.lock.release()  # last: whoever gets it finds the port free
+
+    def _close(self) -> None:
         if not self.is_open:
             return
         self.is_open = False
@@ -113,16 +129,22 @@ class SerialDevice(serial.Serial):
 
 
 def open_device(port: str, options: LinkOptions) -> SerialDevice:
-    """Open ``port``; this blocks. Both lines are set in one step, right after the kernel has raised them.
+    """Lock the board and open ``port``; this blocks. Lines as its profile says, unless the options do.
 
-    Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; then nothing stays open.
+    Both are set in one step, right after the kernel has raised them. Raises `DeviceNotFound`, `DeviceBusy`,
+    `ConnectionFailed` or `SettingsError`; then nothing stays open.
     """
     check_options(port, options)
     check_kind(port)
+    options, profile = profiled(port, options)
     device = SerialDevice(port, options)
     try:
+        # Before opening, which may reset the board of whoever has it.
+        device.lock = locks.take(port, exclusive=options.exclusive)
         device.open()
         set_lines(device.fileno(), dtr=options.dtr, rts=options.rts)
+        if profile.hang_up is False:
+            device.keep_lines_at_close()
     except BelayError:
         device.close()
         raise

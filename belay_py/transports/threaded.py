@@ -1,6 +1,7 @@
 """A transport from any blocking pyserial object: one thread reads, one writes.
 
-It stands in where pyserial-asyncio cannot work: on Windows, and for RFC 2217, which has no descriptor to wait for.
+It stands in where pyserial-asyncio cannot work: on Windows, for RFC 2217, which has no descriptor to wait for, for
+pyserial's own URLs, and for the pipes of a process.
 The loop's side never touches the port; the two meet in buffers under one lock that is held for moments only.
 """
 
@@ -9,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 import threading
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-import serial
-
-from belay_py.errors import BelayError, ConnectionFailed, Disconnected
-from belay_py.transports.offload import offload, start_thread
-from belay_py.transports.port_errors import check_options, explain
+from belay_py.devices.locks import PortLock
+from belay_py.errors import ConnectionFailed, Disconnected
+from belay_py.transports.offload import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from belay_py.transports.base import LinkOptions, Receiver, Transport
+    from belay_py.transports.base import Receiver, Transport
 
 _HIGH_WATER = 64 * 1024
 _LOW_WATER = _HIGH_WATER // 4
@@ -54,8 +54,9 @@ class BlockingPort(Protocol):
 class ThreadedTransport:
     """A `Transport` over an open pyserial object, which it owns from now on. Make it with `start`."""
 
-    def __init__(self, port: str, receiver: Receiver, device: BlockingPort) -> None:
+    def __init__(self, port: str, receiver: Receiver, device: BlockingPort, lock: PortLock) -> None:
         self._port = port
+        self._lock = lock
         self._receiver = receiver
         self._device = device
         self._loop = asyncio.get_running_loop()
@@ -71,10 +72,12 @@ class ThreadedTransport:
         self._threads: list[threading.Thread] = []
 
     @classmethod
-    async def start(cls, port: str, receiver: Receiver, device: BlockingPort) -> Transport:
-        """The transport of an open port. ``connection_made`` has been called on return."""
+    async def start(
+        cls, port: str, receiver: Receiver, device: BlockingPort, lock: PortLock | None = None
+    ) -> Transport:
+        """The transport of an open port, which releases its lock. ``connection_made`` has been called on return."""
         device.timeout = _READ_S
-        self = cls(port, receiver, device)
+        self = cls(port, receiver, device, lock or PortLock())
         receiver.connection_made(self)
         try:
             for run in (self._read, self._write):
@@ -176,17 +179,15 @@ class ThreadedTransport:
                 return
             if isinstance(item, bytes):
                 with self._turn:
-                    self._buffered -= len(item)
+                    # Nothing is counted any more when the end came meanwhile.
+                    self._buffered -= min(len(item), self._buffered)
                     drained = self._writing_paused and self._buffered <= _LOW_WATER
                 if drained:
                     self._post(self._resume_writing)
 
     def _apply_lines(self, dtr: bool | None, rts: bool | None) -> None:
         try:
-            if dtr is not None:
-                self._device.dtr = dtr
-            if rts is not None:
-                self._device.rts = rts
+            apply_lines(self._device, dtr, rts)
         except ValueError as exc:  # how pyserial reports that an RFC 2217 server refuses
             _log.warning("%s did not set its lines: %s", self._port, exc)
 
@@ -223,9 +224,11 @@ class ThreadedTransport:
     # ---- the end ----------------------------------------------------------------------------------------------
 
     def _lose(self, exc: Exception) -> None:
-        lost = Disconnected(f"{self._port} is gone ({' '.join(str(exc).split())}): plug it in again and reconnect")
-        lost.__cause__ = exc
-        self._end(lost)
+        if not isinstance(exc, Disconnected):
+            lost = Disconnected(f"{self._port} is gone ({' '.join(str(exc).split())}): plug it in again and reconnect")
+            lost.__cause__ = exc
+            exc = lost
+        self._end(exc)
 
     def _end(self, exc: Exception | None) -> None:
         """The one door out."""
@@ -245,15 +248,19 @@ class ThreadedTransport:
     def _close(self, exc: Exception | None) -> None:
         """Stop both threads, close the port, tell the receiver; bounded even when a driver hangs."""
         device = self._device
+        if sys.platform == "win32":
+            # Its drivers clear DTR before RTS when they close, and that pair resets ESP boards (micropython PR #18001).
+            quietly(partial(setattr, device, "rts", False))
         if hasattr(device, "cancel_read"):
             # Closing a descriptor under a thread that waits on it would free its number for somebody else's file.
             for cancel in ("cancel_read", "cancel_write", "reset_output_buffer"):
-                _quietly(getattr(device, cancel))
+                quietly(getattr(device, cancel))
             self._join()
-            _quietly(device.close)
+            quietly(device.close)
         else:
-            _quietly(device.close)  # shuts the socket down, which wakes both
+            quietly(device.close)  # shuts the socket down, which wakes both
             self._join()
+        self._lock.release()
         self._post(self._receiver.connection_lost, exc)
 
     def _join(self) -> None:
@@ -263,40 +270,22 @@ class ThreadedTransport:
                 _log.warning("%s: the driver holds %s; its port may stay busy", self._port, thread.name)
 
 
-def _quietly(call: Callable[[], object]) -> None:
+def quietly(call: Callable[[], object]) -> None:
+    """Call what only tidies up. Never raises."""
     try:
         call()
     except Exception as exc:  # noqa: BLE001  what a port that has gone says at its closing helps nobody
         _log.debug("while closing a port: %r", exc)
 
 
-def open_blocking(port: str, options: LinkOptions) -> BlockingPort:
-    """Open any port that pyserial knows, in its blocking way.
+def apply_lines(device: BlockingPort, dtr: bool | None, rts: bool | None) -> None:
+    """Set what is not None, one after the other, by a way that does not pass DTR off with RTS on.
 
-    Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`.
+    That pair resets ESP boards: so RTS goes off first, and comes on last.
     """
-    check_options(port, options)
-    device: serial.SerialBase | None = None
-    try:
-        device = serial.serial_for_url(port, do_not_open=True, exclusive=True if options.exclusive else None)
-        device.baudrate = options.baudrate
-        if options.dtr is not None:
-            device.dtr = options.dtr
-        if options.rts is not None:
-            device.rts = options.rts
-        device.open()
-    except BelayError:
-        raise
-    except Exception as exc:
-        if device is not None:
-            _quietly(device.close)
-        raise explain(port, exc) from exc
-    return cast("BlockingPort", device)
-
-
-async def open_threaded(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
-    """Open a serial port behind two threads. Raises what `open_blocking` raises."""
-    device = await offload(
-        partial(open_blocking, port, options), lambda device: device.close(), name=f"belay opening {port}"
-    )
-    return await ThreadedTransport.start(port, receiver, device)
+    if rts is False:
+        device.rts = rts
+    if dtr is not None:
+        device.dtr = dtr
+    if rts is True:
+        device.rts = rts

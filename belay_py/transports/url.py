@@ -13,12 +13,15 @@ import serial
 import serial.rfc2217
 
 from belay_py import transports
+from belay_py.devices import locks
 from belay_py.devices.discovery import resolve
+from belay_py.devices.locks import PortLock
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.offload import offload
 from belay_py.transports.port_errors import check_options
+from belay_py.transports.profiled import profiled
 from belay_py.transports.relay import Relay
-from belay_py.transports.threaded import ThreadedTransport
+from belay_py.transports.threaded import ThreadedTransport, apply_lines
 
 if TYPE_CHECKING:
     import socket
@@ -39,16 +42,23 @@ async def open_usb(port: str, receiver: Receiver, options: LinkOptions) -> Trans
 async def open_socket(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
     """Connect to ``socket://host:port``, a raw TCP byte stream (ser2net's raw mode, esp-link). No line settings.
 
-    Nagle's algorithm is off: asyncio sets TCP_NODELAY on every TCP transport. Raises `ConnectionFailed`.
+    Nagle's algorithm is off: asyncio sets TCP_NODELAY on every TCP transport. Raises `DeviceBusy`, `ConnectionFailed`.
     """
-    del options  # a raw stream has no rate and no lines
     host, number = _address(port)
+    lock = await offload(
+        partial(locks.take, port, exclusive=options.exclusive), PortLock.release, name=f"belay locking {port}"
+    )
     try:
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: Relay(port, receiver), host, number)
-    except OSError as exc:
-        raise ConnectionFailed(f"cannot connect to {port} ({exc.strerror or exc}): is its server running?") from exc
-    except UnicodeError as exc:  # a label longer than 63 characters, among others
-        raise ConnectionFailed(f"{port} has no valid host name: write socket://host:port") from exc
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            lambda: Relay(port, receiver, lock), host, number
+        )
+    except BaseException as exc:
+        lock.release()
+        if isinstance(exc, OSError):
+            raise ConnectionFailed(f"cannot connect to {port} ({exc.strerror or exc}): is its server running?") from exc
+        if isinstance(exc, UnicodeError):  # a label longer than 63 characters, among others
+            raise ConnectionFailed(f"{port} has no valid host name: write socket://host:port") from exc
+        raise
     return cast("Transport", transport)
 
 
@@ -58,20 +68,22 @@ class _RemotePort(serial.rfc2217.Serial):
     def __init__(self, options: LinkOptions) -> None:
         self._options = options
         self._opened = False
+        self.lock = PortLock()
         super().__init__()
 
     def _update_dtr_state(self) -> None:
-        if self._options.dtr is not None or self._opened:
+        if self._opened:
             super()._update_dtr_state()  # type: ignore[misc]  # the stubs leave it out
 
     def _update_rts_state(self) -> None:
-        if self._options.rts is not None or self._opened:
+        if self._opened:
             super()._update_rts_state()  # type: ignore[misc]  # the stubs leave it out
 
     def open(self) -> None:
         """Connect and negotiate; blocks up to 5 s for the connection and 3 s for each negotiation."""
         super().open()
         self._opened = True
+        apply_lines(self, self._options.dtr, self._options.rts)
 
     def close(self) -> None:
         """Close, and the socket for sure: pyserial leaves it open when the peer was faster. Never raises."""
@@ -80,12 +92,13 @@ class _RemotePort(serial.rfc2217.Serial):
             super().close()
         if connection is not None:
             connection.close()
+        self.lock.release()
 
 
 async def open_rfc2217(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
     """Connect to ``rfc2217://host:port``, a remote serial port whose rate and lines can be set.
 
-    pyserial's client blocks, so it runs in threads of its own. Raises `ConnectionFailed`.
+    pyserial's client blocks, so it runs in threads of its own. Raises `DeviceBusy` or `ConnectionFailed`.
     """
     check_options(port, options)
     _address(port)
@@ -96,13 +109,11 @@ async def open_rfc2217(port: str, receiver: Receiver, options: LinkOptions) -> T
 
 
 def _open_remote(port: str, options: LinkOptions) -> _RemotePort:
+    options, _ = profiled(port, options)
     device = _RemotePort(options)
     device.port = port
     device.baudrate = options.baudrate
-    if options.dtr is not None:
-        device.dtr = options.dtr
-    if options.rts is not None:
-        device.rts = options.rts
+    device.lock = locks.take(port, exclusive=options.exclusive)
     try:
         device.open()
     except Exception as exc:  # a strange server's answers make pyserial raise TypeError, AttributeError and others

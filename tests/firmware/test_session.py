@@ -102,6 +102,23 @@ async def test_restarts_are_told(pico_port: str) -> None:
         assert (await session.execute("print('next')")).output == "next\n"
 
 
+async def test_a_hard_reset_by_hand(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        await session.execute("variable = 1")
+        boot = await session.hard_reset()
+        assert (boot.epoch, session.boot_epoch) == (2, 2)
+        assert await session.evaluate("'variable' in globals()") is False
+
+
+async def test_input_for_running_code(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        result = await session.execute("name = input()\nprint('hello', name)", stdin="Ada\nunread\n")
+        assert result.output.endswith("hello Ada\n")
+        code = "import sys\nprint(sum(len(sys.stdin.buffer.read(64)) for _ in range(50)))"
+        assert (await session.execute(code, stdin=bytes(range(5, 105)) * 32)).output == "3200\n"
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
 def test_the_blocking_face(pico_port: str) -> None:
     with BlockingSession(pico_port) as session:
         assert session.evaluate("6 * 7") == 42

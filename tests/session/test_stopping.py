@@ -17,10 +17,13 @@ from belay_py import (
     Interrupted,
     SessionClosed,
     SessionTimeout,
+    SettingsError,
 )
 
 if TYPE_CHECKING:
-    from tests.conftest import Board
+    from collections.abc import Callable
+
+    from tests.conftest import Board, PtyBoard
 
 ENDLESS = [
     pytest.param("while True: pass", id="tight loop"),
@@ -233,3 +236,42 @@ async def test_a_stream_under_a_deadline(port: str) -> None:
         with pytest.raises(SessionTimeout):
             [_ async for _ in session.stream("while True: print('x')", timeout=0.2)]
         assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_a_stream_that_falls_silent_is_stopped(port: str) -> None:
+    async with DeviceSession(port) as session:
+        code = "import time\nfor i in range(3):\n print(i)\n time.sleep(0.01)\nwhile True: pass"
+        heard: list[str] = []
+
+        async def listen() -> None:
+            async for text in session.stream(code, idle_timeout=0.3):
+                heard.append(text)  # noqa: PERF401  a comprehension would lose what came before the error
+
+        with pytest.raises(SessionTimeout, match=r"no output came for 0.3 s \(idle_timeout\).*ready again") as caught:
+            await listen()
+        assert "".join(heard) == "0\n1\n2\n"
+        assert caught.value.recovered
+        assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_a_stream_that_falls_silent_and_cannot_be_stopped_ends_in_error(
+    make_pty_board: Callable[..., PtyBoard],
+) -> None:
+    session = DeviceSession(make_pty_board().port, recovery_timeout=0.3)
+    await session.connect()
+    code = "import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass"
+    with pytest.raises(SessionTimeout, match="no output came.*catches Ctrl-C") as caught:
+        async for _ in session.stream(code, idle_timeout=0.05):
+            pass
+    assert not caught.value.recovered
+    assert session.state is DeviceSessionState.ERROR
+    await session.close()
+
+
+@pytest.mark.parametrize("wrong", [-1, "5", float("nan")])
+async def test_a_wrong_idle_timeout_runs_nothing(port: str, wrong: float) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SettingsError, match="idle_timeout is"):
+            async for _ in session.stream("ran = 1", idle_timeout=wrong):
+                pass
+        assert await session.evaluate("'ran' in globals()") is False

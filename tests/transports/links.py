@@ -1,21 +1,24 @@
-"""Links for the conformance checks: pseudo-terminals, sockets, an RFC 2217 server, memory."""
+"""Links for the conformance checks: pseudo-terminals, sockets, an RFC 2217 server, processes, memory."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import shlex
 import socket
+import sys
 import threading
 import tty
+from functools import partial
 from typing import TYPE_CHECKING
 
 import serial
 import serial.rfc2217
 
 from belay_py.transports import LinkOptions, Receiver, Transport, open_transport
+from belay_py.transports.blocking import open_threaded
 from belay_py.transports.memory import MemoryBoard, memory_pair
-from belay_py.transports.threaded import open_threaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -138,6 +141,48 @@ async def socket_link() -> AsyncIterator[tuple[Opener, Peer]]:
             peer.close()
 
 
+# Passes bytes between its standard streams and a socket, until either ends.
+_RELAY = """
+import os, socket, sys, threading
+peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def to_peer():
+    while data := os.read(0, 4096):
+        peer.sendall(data)
+    os._exit(0)
+threading.Thread(target=to_peer, daemon=True).start()
+while data := peer.recv(4096):
+    while data:
+        data = data[os.write(1, data):]
+os._exit(0)
+"""
+
+
+@contextlib.asynccontextmanager
+async def process_link(scheme: str) -> AsyncIterator[tuple[Opener, Peer]]:
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        command = shlex.join([sys.executable, "-S", "-E", "-c", _RELAY, str(server.getsockname()[1])])
+        peer = FdPeer(None)
+
+        async def opener(receiver: Receiver) -> Transport:
+            transport = await open_transport(f"{scheme}:{command}", receiver, LinkOptions())
+            connection, _ = await loop.sock_accept(server)
+            peer.plug(connection.detach())
+            return transport
+
+        try:
+            yield opener, peer
+        finally:
+            peer.close()
+
+
+@contextlib.asynccontextmanager
+async def alt_link() -> AsyncIterator[tuple[Opener, Peer]]:
+    with pty() as (peer, path):
+        yield url_opener(f"alt://{path}?class=VTIMESerial"), peer
+
+
 class MemoryPeer:
     def __init__(self, board: MemoryBoard) -> None:
         self.board = board
@@ -165,10 +210,12 @@ async def memory_link() -> AsyncIterator[tuple[Opener, Peer]]:
 class _LinedPty(serial.Serial):
     """A pseudo-terminal with modem lines, which real ones lack and the port manager asks for."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_reset: Callable[[], object]) -> None:
         self.lines: list[tuple[str, bool]] = []
+        self._on_reset: Callable[[], object] = lambda: None
         super().__init__(path, timeout=None)
         self.lines.clear()
+        self._on_reset = on_reset
 
     cts = dsr = ri = cd = property(lambda _: False)
 
@@ -177,13 +224,17 @@ class _LinedPty(serial.Serial):
 
     def _update_rts_state(self) -> None:
         self.lines.append(("rts", self.rts))
+        # As most boards with an ESP chip are wired: RTS alone holds the chip in reset, and it starts when that ends.
+        if self.lines[-2:] == [("rts", True), ("rts", False)] and not self.dtr:
+            self._on_reset()
 
 
 class Rfc2217Server:
     """pyserial's port manager over one pseudo-terminal, for one client, on loopback."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_reset: Callable[[], object] = lambda: None) -> None:
         self._path = path
+        self._on_reset = on_reset
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self._client: socket.socket | None = None
@@ -209,7 +260,7 @@ class Rfc2217Server:
         with contextlib.suppress(OSError):
             self._client, _ = self._server.accept()
             self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._device = _LinedPty(self._path)
+            self._device = _LinedPty(self._path, self._on_reset)
             manager = serial.rfc2217.PortManager(self._device, self)  # type: ignore[arg-type]  # the stubs ask for more than it uses
             reader = threading.Thread(target=self._read_device, args=(manager,), name="rfc2217 server's reader")
             reader.start()
@@ -269,4 +320,7 @@ LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opene
     "socket": socket_link,
     "memory": memory_link,
     "rfc2217": rfc2217_link,
+    "process": partial(process_link, "process"),
+    "process+pty": partial(process_link, "process+pty"),
+    "alt": alt_link,
 }

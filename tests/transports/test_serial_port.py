@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 import serial
 
+from belay_py.devices.holders import holder
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, Disconnected
 from belay_py.transports import LinkOptions, SupportsLines, open_transport
 from belay_py.transports.lines import has_lines, set_lines
 from belay_py.transports.offload import offload
-from belay_py.transports.port_errors import explain, holder
+from belay_py.transports.port_errors import explain
 from belay_py.transports.serial_device import SerialDevice, open_device
 from belay_py.transports.serial_port import open_serial
 from belay_py.transports.serial_transport import DirectSerialTransport
@@ -38,12 +39,12 @@ async def _fails(port: str, error: type[Exception], options: LinkOptions | None 
     return message
 
 
-async def test_one_port_costs_one_descriptor() -> None:
+async def test_one_port_costs_one_descriptor_and_one_for_its_lock() -> None:
     with pty() as (_, path):
         before = descriptors()
         recorder = Recorder()
         transport = await open_serial(path, recorder, LinkOptions())
-        assert len(descriptors() - before) == 1
+        assert len(descriptors() - before) == 2
         transport.abort()
         await recorder.lost
         assert descriptors() == before

@@ -10,7 +10,7 @@ import serial
 
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, Disconnected
 from belay_py.transports import LinkOptions, SupportsLines, open_transport
-from belay_py.transports.threaded import open_threaded
+from belay_py.transports.blocking import open_threaded
 from tests.transports.conformance import LARGE, PATIENCE, Recorder, descriptors
 from tests.transports.links import Rfc2217Server, pty
 
@@ -65,7 +65,7 @@ async def test_lines_go_to_the_remote_port_in_order() -> None:
             transport.set_lines(dtr=True, rts=False)
             transport.write(b"x")
             assert await peer.receive(1) == b"x"
-            assert server.lines[1:] == [("dtr", True), ("rts", False)]
+            assert server.lines[1:] == [("rts", False), ("dtr", True)]
             transport.abort()
             with pytest.raises(Disconnected):
                 transport.set_lines(dtr=True)

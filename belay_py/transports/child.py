@@ -1,0 +1,226 @@
+"""A child process as a port: what it prints is received, what is written goes to its standard input.
+
+The child gets a process group of its own, so that Ctrl-C in this program's terminal is not meant for it, and so that
+its end takes with it what it has started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO
+
+from belay_py.devices.holders import shortened
+from belay_py.errors import Disconnected
+
+_CHUNK = 4096
+_LONGEST_LINE = 200
+_TERMINATION_S = 1.0
+"""How long a child may take to end by itself when it is asked to, before it is killed."""
+_STATUS_S = 0.5
+"""How long to wait for the status of a child that has closed its output."""
+
+
+class Child:
+    """A running child. Blocking, for `ThreadedTransport`; on Windows reads and writes end with the child only."""
+
+    timeout: float | None = None
+    in_waiting = 0  # `read` gives all there is
+
+    def __init__(self, port: str, process: subprocess.Popen[bytes], terminal: IO[bytes] | None = None) -> None:
+        self._port = port
+        self._process = process
+        self._last_words = b""
+        self._input = terminal or process.stdin
+        self._output = terminal or process.stdout
+        self._errors = process.stderr
+        if sys.platform == "win32":
+            threading.Thread(target=self._read_errors, name=f"belay errors of {port}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def dtr(self) -> bool:
+        """A process has no lines. Setting one raises ValueError, as pyserial does for a port that refuses."""
+        return False
+
+    @dtr.setter
+    def dtr(self, value: bool) -> None:
+        raise ValueError("a process has no DTR")
+
+    @property
+    def rts(self) -> bool:
+        """As `dtr`."""
+        return False
+
+    @rts.setter
+    def rts(self, value: bool) -> None:
+        raise ValueError("a process has no RTS")
+
+    def read(self, size: int = 1, /) -> bytes:
+        """What the child has printed, at least a byte and maybe more than ``size``. Raises `Disconnected`."""
+        data = os.read(_fd(self._output), max(size, _CHUNK))
+        if not data:
+            raise self._ended()
+        return data
+
+    def write(self, data: bytes, /) -> int | None:
+        """Write everything to the child's standard input. Raises `Disconnected`."""
+        try:
+            os.write(_fd(self._input), data)
+        except OSError as exc:
+            raise self._ended() from exc
+        return len(data)
+
+    def close(self) -> None:
+        """End the child: close its input, ask it to end, kill it a second later. Any number of times, never raises."""
+        for end in (self._input, self._output, self._errors):
+            with contextlib.suppress(OSError):
+                if end is not None:
+                    end.close()
+        if self._process.returncode is not None:
+            return
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(_TERMINATION_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not yet waited for, so that nobody else can have its number.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                self._process.terminate()
+            else:
+                os.killpg(self._process.pid, number)
+
+    def _ended(self) -> Disconnected:
+        """What to tell of a child that prints no more or reads no more."""
+        try:
+            status = self._process.wait(_STATUS_S)
+        except subprocess.TimeoutExpired:
+            how = "has closed its standard input or output"
+        else:
+            how = f"has ended with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
+        lines = self._last_words.decode(errors="replace").strip().splitlines()
+        why = f" ({shortened(lines[-1], _LONGEST_LINE)})" if lines else ""
+        return Disconnected(f"{self._port} {how}{why}: see to that, then reconnect")
+
+    def _read_errors(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            while data := os.read(_fd(self._errors), _CHUNK):
+                self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        self._last_words = (self._last_words + data)[-_CHUNK:]
+
+
+class PosixChild(Child):
+    """A running child whose reads and writes can be cancelled."""
+
+    def __init__(self, port: str, process: subprocess.Popen[bytes], terminal: IO[bytes] | None = None) -> None:
+        super().__init__(port, process, terminal)
+        self._ends: tuple[int, ...] = os.pipe()
+        self._woken, self._wake = self._ends
+        kind = (
+            selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
+        )  # macOS polls no terminals
+        self._readable, self._writable = kind(), kind()
+        for file in filter(None, (self._input, self._output, self._errors)):
+            os.set_blocking(file.fileno(), False)
+        for end in (self._output, self._errors, self._woken):
+            if end is not None:
+                self._readable.register(end, selectors.EVENT_READ)
+        self._writable.register(_fd(self._input), selectors.EVENT_WRITE)
+        self._writable.register(self._woken, selectors.EVENT_READ)
+
+    def read(self, size: int = 1, /) -> bytes:
+        """As `Child.read`; nothing after ``timeout`` seconds, or when it was cancelled."""
+        ready = self._ready_to_read(self.timeout)
+        if not ready and self._process.poll() is not None:
+            # Something that it has started may hold its output open, for ever.
+            ready = self._ready_to_read(0)
+            if not ready:
+                raise self._ended()
+        if self._errors in ready:
+            self._hear_errors()
+        if self._output not in ready:
+            return b""
+        try:
+            data = os.read(_fd(self._output), max(size, _CHUNK))
+        except BlockingIOError:
+            return b""
+        except OSError:  # EIO: nobody has the terminal's other side open
+            data = b""
+        if data:
+            return data
+        self._hear_errors()
+        raise self._ended()
+
+    def _ready_to_read(self, timeout: float | None) -> list[object]:
+        return [key.fileobj for key, _ in self._readable.select(timeout)]
+
+    def _hear_errors(self) -> None:
+        while self._errors is not None:
+            try:
+                data = os.read(self._errors.fileno(), _CHUNK)
+            except OSError:  # nothing at present
+                return
+            if not data:
+                self._readable.unregister(self._errors)
+                self._errors.close()
+                self._errors = None
+            self._hear(data)
+
+    def write(self, data: bytes, /) -> int | None:
+        """As `Child.write`; cancelled, the rest is dropped."""
+        left = memoryview(data)
+        while left:
+            if any(key.fd == self._woken for key, _ in self._writable.select()):
+                break
+            try:
+                left = left[os.write(_fd(self._input), left) :]
+            except BlockingIOError:
+                continue
+            except OSError as exc:
+                raise self._ended() from exc
+        return len(data)
+
+    def cancel_read(self) -> None:
+        """Let a `read` return, and all later ones."""
+        with contextlib.suppress(OSError):
+            os.write(self._wake, b"\0")  # never read, so that it wakes both directions
+
+    cancel_write = cancel_read
+
+    def reset_output_buffer(self) -> None:
+        """There is none."""
+
+    def close(self) -> None:
+        """As `Child.close`."""
+        self._readable.close()
+        self._writable.close()
+        ends, self._ends = self._ends, ()
+        for fd in ends:
+            os.close(fd)
+        super().close()
+
+
+def _fd(file: IO[bytes] | None) -> int:
+    return -1 if file is None else file.fileno()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time one
+        return f"signal {number}"

@@ -1,0 +1,192 @@
+"""Events: what is told, in which order, and that listeners change nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import weakref
+
+import pytest
+
+from belay_py import DeviceSession, DeviceSessionState, ExecutionError, events
+from belay_py.lifecycle import MACHINE
+from belay_py.session import listeners
+from belay_py.sync import DeviceSession as BlockingSession
+from belay_py.virtual import VirtualBoard
+
+State = DeviceSessionState
+
+
+def names(told: list[events.SessionEvent]) -> list[str]:
+    return [
+        f"{event.old.name}>{event.new.name}" if isinstance(event, events.StateChanged) else type(event).__name__
+        for event in told
+    ]
+
+
+async def test_a_sessions_life_is_told_in_order(port: str) -> None:
+    session = DeviceSession(port)
+    told: list[events.SessionEvent] = []
+    session.subscribe(told.append)
+    await session.connect()
+    await session.execute("pass")
+    await session.soft_reset()
+    await session.close()
+    assert names(told) == [
+        "CREATED>CONNECTING",
+        "CONNECTING>CONNECTED",
+        "SessionConnected",
+        "CONNECTED>ACTIVE",
+        "ACTIVE>IDLE",
+        "IDLE>ACTIVE",
+        "BoardReset",
+        "ACTIVE>IDLE",
+        "IDLE>DISCONNECTING",
+        "DISCONNECTING>DISCONNECTED",
+        "SessionDisconnected",
+        "DISCONNECTED>DISPOSED",
+        "SessionDisposed",
+    ]
+    assert all(event.session is session for event in told)
+    assert [event.at for event in told] == sorted(event.at for event in told)
+    connected, reset = told[2], told[6]
+    assert isinstance(connected, events.SessionConnected)
+    assert (connected.generation, connected.boot_epoch) == (1, 1)
+    assert isinstance(reset, events.BoardReset)
+    assert reset.boot_epoch == 2
+    assert "soft reboot" in reset.output
+
+
+async def test_losses_errors_and_resets_are_told() -> None:
+    async with VirtualBoard() as board, DeviceSession(board.port, recovery_timeout=0.3) as session:
+        told: list[events.SessionEvent] = []
+        session.subscribe(told.append)
+        await board.unplug()
+        await session.wait_for_state(State.DISCONNECTED)
+        lost = told[-1]
+        assert isinstance(lost, events.SessionDisconnected)
+        assert lost.reason == "unexpected"
+        assert lost.error is not None
+        await board.replug()
+        await board.reset()
+        await session.connect()
+        assert names(told)[-3:] == ["CONNECTING>CONNECTED", "BoardReset", "SessionConnected"]
+        told.clear()
+        with pytest.raises(TimeoutError):
+            await session.execute("import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass", timeout=0.1)
+        assert names(told) == ["CONNECTED>ACTIVE", "ACTIVE>ERROR", "SessionError"]
+        error = told[-1]
+        assert isinstance(error, events.SessionError)
+        assert "catches Ctrl-C" in error.trouble
+
+
+async def test_an_asynchronous_listener_may_execute_on_the_session(port: str) -> None:
+    session = DeviceSession(port)
+    done = asyncio.Event()
+
+    async def set_up(event: events.SessionEvent) -> None:
+        if isinstance(event, events.SessionConnected):
+            await event.session.execute("was_set_up = True")
+            done.set()
+
+    session.subscribe(set_up)
+    async with session:
+        await done.wait()
+        assert await session.evaluate("was_set_up") is True
+
+
+async def test_a_listener_that_raises_is_logged_and_changes_nothing(
+    port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bad(_: events.SessionEvent) -> None:
+        raise RuntimeError("a plain listener")
+
+    async def worse(_: events.SessionEvent) -> None:
+        raise RuntimeError("an asynchronous listener")
+
+    told: list[events.SessionEvent] = []
+    session = DeviceSession(port)
+    for listener in (bad, worse, told.append):
+        session.subscribe(listener)
+    with caplog.at_level(logging.ERROR, "belay_py"):
+        async with session:
+            assert (await session.execute("print(1)")).output == "1\n"
+    assert len(told) == 10
+    text = caplog.text
+    assert "RuntimeError: a plain listener" in text
+    assert "RuntimeError: an asynchronous listener" in text
+
+
+async def test_who_unsubscribes_hears_no_more(port: str) -> None:
+    told: list[events.SessionEvent] = []
+    other: list[events.SessionEvent] = []
+    async with DeviceSession(port) as session:
+        end = session.subscribe(told.append)
+        session.subscribe(other.append)
+        await session.execute("pass")
+        end()
+        end()
+        await session.execute("pass")
+        assert (len(told), len(other)) == (2, 4)
+
+
+async def test_a_slow_asynchronous_listener_misses_events_and_is_told_so(
+    port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "QUEUE_LIMIT", 3)
+    told: list[events.SessionEvent] = []
+    gate = asyncio.Event()
+    caught_up = asyncio.Event()
+
+    async def slow(event: events.SessionEvent) -> None:
+        await gate.wait()
+        told.append(event)
+        if len(told) == 3:
+            caught_up.set()
+
+    async with DeviceSession(port) as session:
+        session.subscribe(slow)
+        for _ in range(5):
+            await session.execute("pass")
+        gate.set()
+        await caught_up.wait()
+        assert len(told) == 3
+        with caplog.at_level(logging.WARNING, "belay_py"):
+            await session.execute("pass")
+        assert "was too slow and missed 7 events" in caplog.text
+
+
+def test_a_dropped_session_with_a_listener_of_its_own_is_collected() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.session = DeviceSession("virtual:")
+            self.session.subscribe(self.on_event)
+
+        def on_event(self, event: events.SessionEvent) -> None: ...
+
+    owner = weakref.ref(Owner())
+    gc.collect()
+    assert owner() is None
+    assert not [model for model in MACHINE.models if model.state is State.CREATED]
+
+
+def test_a_listener_of_the_blocking_face_may_use_its_session(port: str) -> None:
+    session = BlockingSession(port)
+    done = threading.Event()
+    found: list[object] = []
+
+    def listener(event: events.SessionEvent) -> None:
+        if isinstance(event, events.SessionConnected):
+            assert event.session is session
+            found.append(event.session.evaluate("1 + 1"))
+            done.set()
+
+    end = session.subscribe(listener)
+    with session:
+        assert done.wait(30)
+        end()
+        with pytest.raises(ExecutionError):
+            session.execute("1/0")
+    assert found == [2]
