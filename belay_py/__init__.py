@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import SessionClosed as SessionClosed
     from belay_py.errors import SessionTimeout as SessionTimeout
     from belay_py.errors import SettingsError as SettingsError
+    from belay_py.errors import UnexpectedValue as UnexpectedValue
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
     from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
@@ -55,6 +56,7 @@ _HOMES = {
         "SessionClosed",
         "SessionTimeout",
         "SettingsError",
+        "UnexpectedValue",
         "ValueNotSupported",
         "VirtualBoardUnavailable",
     ),

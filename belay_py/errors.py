@@ -145,6 +145,14 @@ class ValueNotSupported(BelayError):
     """A value on the board has no form that can be sent to the host. The message names its type."""
 
 
+class UnexpectedValue(BelayError, ValueError):
+    """A value came from the board and is not what ``returns`` asked for. ``value`` is what came."""
+
+    def __init__(self, message: str, *, value: object = None) -> None:
+        super().__init__(message)
+        self.value = value
+
+
 class InvalidCode(BelayError, ValueError):
     """Code that cannot be sent to a board as it is. The message names the place and the fix."""
 

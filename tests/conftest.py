@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from belay_py.devices.locks import FOLDER_VARIABLE
 from belay_py.virtual import BoardProcess, VirtualBoardOptions
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: Ctrl-C would do nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lock_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lock files of the tests' own: every pseudo-terminal and TCP port would leave one in the system's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 class PtyBoard:

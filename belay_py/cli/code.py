@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import math
 import sys
@@ -15,6 +14,7 @@ from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
 from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
+from belay_py.session.blocks import split
 from belay_py.session.execution import read_code, without_bom
 
 if TYPE_CHECKING:
@@ -78,25 +78,23 @@ def run(
 
 @with_exit_status
 def eval_(
-    expr: Annotated[str, typer.Argument(metavar="EXPR", help="One expression.")],
+    code: Annotated[str, typer.Argument(metavar="EXPR", help="An expression, or statements that end in one.")],
     *,
     port: Port = None,
     timeout: Timeout = None,
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
 ) -> None:
-    """Evaluate one expression on the board and print its repr.
+    """Evaluate an expression on the board and print its repr.
 
-    It may take 10 seconds unless --timeout says otherwise.
+    Statements may stand before it. It may take 10 seconds unless --timeout says otherwise.
 
     \b
     Examples:
       belay-py eval "2 ** 100"
-      belay-py eval "__import__('machine').freq()"
+      belay-py eval "import machine; machine.freq()"
     """
-    # The repr is made on the board, so any object has one, and what the expression itself prints is not lost.
-    # The line breaks end a comment in the expression; the parentheses allow it to span lines.
-    source = f"print(repr((\n{_check(expr)}\n)))"
+    source = _printing(code)
     with boards.session(port, baudrate, connect_timeout) as board:
         _stream(board, source, timeout)
 
@@ -118,13 +116,11 @@ def _read_stdin() -> bytes:
     return without_bom(sys.stdin.buffer.read())
 
 
-def _check(expression: str) -> str:
-    expression = expression.strip()
+def _printing(code: str) -> bytes:
+    """The code with its last expression's repr printed."""
     try:
-        ast.parse(expression, mode="eval")
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else error
-        raise errors.InvalidCode(
-            f"{expression!r} is not one expression ({reason}); run statements with: belay-py exec"
-        ) from None
-    return expression
+        # The repr is made on the board: any object has one there, 32-bit floats are short, and what the code prints
+        # comes as it runs.
+        return split(code).calling("print(repr(")
+    except errors.InvalidCode as error:
+        raise errors.InvalidCode(str(error).replace("execute()", "belay-py exec")) from None

@@ -33,7 +33,8 @@ Port = Annotated[
         "-p",
         envvar=PORT_VARIABLE,
         metavar="PORT",
-        help="A path (/dev/ttyACM0, COM3), usb:VID:PID[:SERIAL], socket://HOST:PORT, rfc2217://HOST:PORT or virtual:. "
+        help="A path (/dev/ttyACM0, COM3), usb:VID:PID[:SERIAL], socket://HOST:PORT, rfc2217://HOST:PORT, "
+        "process:COMMAND or virtual:. "
         "Without it, the only board that is plugged in.",
         show_default=False,
     ),

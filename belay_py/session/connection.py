@@ -73,9 +73,8 @@ async def open_connection(
                 f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
             ) from None
         if isinstance(error, LinkLost):
-            raise ConnectionFailed(
-                f"{options.port} was lost during the handshake; is the board powered, the cable whole?"
-            ) from error.__cause__
+            why = error.__cause__ or "is the board powered, the cable whole?"
+            raise ConnectionFailed(f"{options.port} was lost during the handshake; {why}") from error.__cause__
         if isinstance(error, ProtocolViolation):
             raise ConnectionFailed(f"on {options.port} {error}") from error
         raise

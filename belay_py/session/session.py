@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from belay_py.errors import ExecutionError, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
 from belay_py.session import streaming
+from belay_py.session.evaluation import Evaluations
 from belay_py.session.execution import ExecutionResult, encode_code, read_code
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
@@ -21,7 +22,6 @@ from belay_py.session.snippets import find_source
 from belay_py.session.standing import Standing
 from belay_py.session.stdin import Stdin
 from belay_py.session.tracebacks import locate
-from belay_py.session.values import Evaluation
 from belay_py.session.waiting import wait_for_state
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from belay_py.session.info import BoardInfo
     from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
+
+_T = TypeVar("_T")
 
 
 class DeviceSession:
@@ -59,6 +61,7 @@ class DeviceSession:
         self._standing = Standing(self.options, lifecycle, self._listeners)
         self._recovery = Recovery(self._standing)
         self._operations = Operations(self._standing, self._recovery)
+        self._evaluations = Evaluations(self._operations)
         self._link = Link(self._standing)
         self._resets = Resets(self._standing, self._operations, self._recovery, self._link)
 
@@ -207,15 +210,25 @@ class DeviceSession:
         """
         return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file)
 
-    async def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
-        """Evaluate one expression on the board and return its value.
+    @overload
+    async def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
 
-        Numbers, strings, bytes, None, booleans, and lists, tuples, dicts and sets of them. Raises what `execute`
-        raises, and `ValueNotSupported` for other values.
+    @overload
+    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+
+    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
+        """Run code that ends in an expression and return that expression's value, exactly; names stay on the board.
+
+        Numbers, str, bytes, None and most of what is built of them; docs/values.md lists the types. ``returns`` is what
+        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` is as
+        for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values, `UnexpectedValue` for those
+        that are not what ``returns`` says, and `SettingsError` where that is no type.
         """
-        evaluation = Evaluation(expression)
-        result = await self.execute(evaluation.code, timeout=timeout)
-        return evaluation.value(result.output_bytes)
+        try:
+            return await self._evaluations.evaluate(code, returns, timeout)
+        except ExecutionError as error:
+            locate(error, find_source(code))
+            raise
 
     @overload
     def stream(

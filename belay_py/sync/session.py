@@ -215,9 +215,16 @@ class DeviceSession:
         """See `belay_py.DeviceSession.run`."""
         return self._run(self._session.run(file, timeout=timeout, stdin=stdin))
 
-    def evaluate(self, expression: str, *, timeout: float | None = None) -> Any:
+    @overload
+    def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
+
+    @overload
+    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+
+    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
         """See `belay_py.DeviceSession.evaluate`."""
-        return self._run(self._session.evaluate(expression, timeout=timeout))
+        with located(code, None):
+            return self._run(self._session.evaluate(code, returns=returns, timeout=timeout))
 
     @overload
     def stream(

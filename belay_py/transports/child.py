@@ -111,6 +111,7 @@ class Child:
             how = "has closed its standard input or output"
         else:
             how = f"has ended with status {status}" if status >= 0 else f"was ended by {_signal_name(-status)}"
+        self._hear_errors()
         lines = self._last_words.decode(errors="replace").strip().splitlines()
         why = f" ({shortened(lines[-1], _LONGEST_LINE)})" if lines else ""
         return Disconnected(f"{self._port} {how}{why}: see to that, then reconnect")
@@ -119,6 +120,9 @@ class Child:
         with contextlib.suppress(OSError, ValueError):  # closed meanwhile
             while data := os.read(_fd(self._errors), _CHUNK):
                 self._hear(data)
+
+    def _hear_errors(self) -> bool:
+        return False  # a thread does
 
     def _hear(self, data: bytes) -> None:
         self._last_words = (self._last_words + data)[-_CHUNK:]
@@ -129,6 +133,7 @@ class PosixChild(Child):
 
     def __init__(self, port: str, process: subprocess.Popen[bytes], terminal: IO[bytes] | None = None) -> None:
         super().__init__(port, process, terminal)
+        self._hearing = threading.Lock()  # the reading and the writing thread may both tell of the end
         self._ends: tuple[int, ...] = os.pipe()
         self._woken, self._wake = self._ends
         kind = (
@@ -151,8 +156,8 @@ class PosixChild(Child):
             ready = self._ready_to_read(0)
             if not ready:
                 raise self._ended()
-        if self._errors in ready:
-            self._hear_errors()
+        if self._errors in ready and self._hear_errors():
+            self._readable.unregister(_fd(self._errors))
         if self._output not in ready:
             return b""
         try:
@@ -163,23 +168,22 @@ class PosixChild(Child):
             data = b""
         if data:
             return data
-        self._hear_errors()
         raise self._ended()
 
     def _ready_to_read(self, timeout: float | None) -> list[object]:
         return [key.fileobj for key, _ in self._readable.select(timeout)]
 
-    def _hear_errors(self) -> None:
-        while self._errors is not None:
-            try:
-                data = os.read(self._errors.fileno(), _CHUNK)
-            except OSError:  # nothing at present
-                return
-            if not data:
-                self._readable.unregister(self._errors)
-                self._errors.close()
-                self._errors = None
-            self._hear(data)
+    def _hear_errors(self) -> bool:
+        """Take what the child has written to its standard error; whether that is all there will be."""
+        with self._hearing:
+            while True:
+                try:
+                    data = os.read(_fd(self._errors), _CHUNK)
+                except OSError:  # nothing at present, or none
+                    return False
+                if not data:
+                    return True
+                self._hear(data)
 
     def write(self, data: bytes, /) -> int | None:
         """As `Child.write`; cancelled, the rest is dropped."""

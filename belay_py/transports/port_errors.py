@@ -42,7 +42,12 @@ def check_kind(port: str) -> None:
         return
     if stat.S_ISCHR(mode):
         return
-    kinds = ((stat.S_ISDIR, "a directory"), (stat.S_ISREG, "a regular file"), (stat.S_ISSOCK, "a socket"))
+    kinds = (
+        (stat.S_ISDIR, "a directory"),
+        (stat.S_ISREG, "a regular file"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISSOCK, "a socket"),
+    )
     kind = next((name for test, name in kinds if test(mode)), "something else")
     raise ConnectionFailed(f"{port} is {kind}, not a serial port: name one such as /dev/ttyACM0")
 

@@ -16,6 +16,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+import serial
+
 from belay_py.devices.locks import PortLock
 from belay_py.errors import ConnectionFailed, Disconnected
 from belay_py.transports.offload import start_thread
@@ -248,7 +250,7 @@ class ThreadedTransport:
     def _close(self, exc: Exception | None) -> None:
         """Stop both threads, close the port, tell the receiver; bounded even when a driver hangs."""
         device = self._device
-        if sys.platform == "win32":
+        if sys.platform == "win32" and isinstance(device, serial.Serial):
             # Its drivers clear DTR before RTS when they close, and that pair resets ESP boards (micropython PR #18001).
             quietly(partial(setattr, device, "rts", False))
         if hasattr(device, "cancel_read"):

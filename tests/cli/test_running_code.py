@@ -86,6 +86,9 @@ def test_run_reads_standard_input(shared: Commands, port: Path) -> None:
         ("'a' # comment", b"'a'\n"),
         ("(1 +\n 1)", b"2\n"),
         ("print('aside')", b"aside\nNone\n"),
+        ("1, 2", b"(1, 2)\n"),
+        ("import sys; sys.platform", b"'webassembly'\n"),
+        ("for i in range(3): pass\ni", b"2\n"),
         ("__import__('machine').Pin", b"<class 'Pin'>\n"),
     ],
 )
@@ -100,11 +103,13 @@ def test_eval_of_an_exception_is_status_1(shared: Commands, port: Path) -> None:
     assert done.stderr.endswith(b"NameError: name 'nothing' isn't defined\n")
 
 
-@pytest.mark.parametrize("expression", ["x = 1", "1) + (2", ""])
-def test_eval_of_what_is_no_expression_is_usage(shared: Commands, port: Path, expression: str) -> None:
+@pytest.mark.parametrize(
+    ("expression", "said"), [("x = 1", "belay-py exec"), ("1) + (2", "belay-py exec"), ("", "there is no code")]
+)
+def test_eval_of_what_is_no_expression_is_usage(shared: Commands, port: Path, expression: str, said: str) -> None:
     done = shared.run("eval", "-p", port, expression)
     assert done.returncode == 2
-    assert "belay-py exec" in complaint(done)
+    assert said in complaint(done)
 
 
 def test_a_timeout_is_status_4_and_stops_the_board(shared: Commands, port: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -188,6 +189,27 @@ def test_tcp_on_a_port_that_is_taken(belay: Commands) -> None:
         done = belay.run("virtual", "--tcp", str(taken.getsockname()[1]))
     assert done.returncode == 2
     assert "choose another port" in complaint(done)
+
+
+# -- standard streams -----------------------------------------------------------------------------------------------
+
+
+def test_standard_streams_serve_a_session_and_end_with_it(belay: Commands) -> None:
+    # It is the session's child here; `belay` sees whether any process is left.
+    server = f"process:{sys.executable} -m belay_py virtual --stdio"
+    assert belay.run("exec", "-p", server, "print(6 * 7)").stdout == b"42\n"
+
+
+def test_the_end_of_standard_input_is_the_end(belay: Commands) -> None:
+    done = belay.run("virtual", "--stdio")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("other", [["--tcp", "0"], ["--link", "x"]])
+def test_standard_streams_are_a_place_of_their_own(belay: Commands, other: list[str]) -> None:
+    done = belay.run("virtual", "--stdio", *other)
+    assert done.returncode == 2
+    assert "leave --link and --tcp out" in complaint(done)
 
 
 # -- the board's options ------------------------------------------------------------------------------------------

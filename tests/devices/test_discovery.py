@@ -8,6 +8,7 @@ import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
 from belay_py.devices import default_port, list_devices, resolve
+from belay_py.devices.discovery import resolve_pattern
 from belay_py.errors import ConnectionFailed, DeviceNotFound
 
 if TYPE_CHECKING:
@@ -127,3 +128,16 @@ def test_the_default_port() -> None:
         default_port(ports(PHANTOM), {})
     with pytest.raises(DeviceNotFound, match=r"no board was recognised.*ttyACM2"):
         default_port(ports(MODEM), {})
+
+
+def test_a_pattern_means_the_only_port_that_fits() -> None:
+    bench = ports(PHANTOM, PICO, BRIDGE, MODEM)
+    assert resolve_pattern("hwgrep://ttyusb", bench) == "/dev/ttyUSB0"
+    assert resolve_pattern("hwgrep://VID:PID=2E8A:0005.*SER=E6614", bench) == "/dev/ttyACM0"
+    with pytest.raises(DeviceNotFound, match=r"fits 2 ports, name one: /dev/ttyACM0 .*/dev/ttyACM2"):
+        resolve_pattern("hwgrep://ttyACM", bench)
+    with pytest.raises(DeviceNotFound, match=r"no port fits hwgrep://nothing: "):
+        resolve_pattern("hwgrep://nothing", bench)
+    for wrong in ("hwgrep://", "hwgrep:x", "hwgrep://(", "hwgrep://ttyUSB&n=2"):
+        with pytest.raises(ConnectionFailed, match="write hwgrep://PATTERN"):
+            resolve_pattern(wrong, bench)

@@ -225,8 +225,9 @@ def test_a_full_disk_does_not_hinder(port: str, rival: Callable[..., Rival]) -> 
         take(port)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
 def test_a_file_that_was_cleaned_away_is_not_locked_in_vain(
-    port: str, lock_file: Path, monkeypatch: pytest.MonkeyPatch
+    port: str, lock_file: Path, monkeypatch: pytest.MonkeyPatch, *, replaced: bool
 ) -> None:
     opened = locks._open
 
@@ -234,6 +235,8 @@ def test_a_file_that_was_cleaned_away_is_not_locked_in_vain(
         fd = opened(path)
         monkeypatch.setattr(locks, "_open", opened)
         path.unlink()
+        if replaced:
+            path.touch()
         return fd
 
     monkeypatch.setattr(locks, "_open", open_and_clean)
@@ -244,11 +247,17 @@ def test_a_file_that_was_cleaned_away_is_not_locked_in_vain(
     lock.release()
 
 
+def _dangle(file: Path) -> None:
+    file.symlink_to(file.parent / "nowhere")
+
+
 def _link(file: Path) -> None:
-    file.symlink_to(file.parent / "elsewhere")
+    elsewhere = file.parent / "elsewhere"
+    elsewhere.write_text("precious")
+    file.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize("plant", [_link, os.mkfifo, Path.mkdir], ids=["link", "fifo", "folder"])
+@pytest.mark.parametrize("plant", [_dangle, _link, os.mkfifo, Path.mkdir], ids=["dangling", "link", "fifo", "folder"])
 def test_what_somebody_has_put_in_its_place_is_not_touched(
     port: str, lock_file: Path, plant: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -260,7 +269,8 @@ def test_what_somebody_has_put_in_its_place_is_not_touched(
     assert not lock.is_held
     lock.release()
     assert f"{port} is used without a lock file" in caplog.text
-    assert not (lock_file.parent / "elsewhere").exists()
+    assert not (lock_file.parent / "nowhere").exists()
+    assert plant is not _link or (lock_file.parent / "elsewhere").read_text() == "precious"
     assert descriptors() == before
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import struct
 from contextlib import aclosing
 
 import pytest
 
-from belay_py import BoardWasReset, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout
+from belay_py import BoardWasReset, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout, ValueNotSupported
 from belay_py.sync import DeviceSession as BlockingSession
 
 
@@ -122,3 +124,57 @@ async def test_input_for_running_code(pico_port: str) -> None:
 def test_the_blocking_face(pico_port: str) -> None:
     with BlockingSession(pico_port) as session:
         assert session.evaluate("6 * 7") == 42
+
+
+async def test_floats_of_32_bits_come_back_bit_for_bit(pico_port: str) -> None:
+    chance = random.Random(32)
+    bits = [*(chance.getrandbits(32) for _ in range(500)), 0, 1 << 31, 1, 0x7F7FFFFF, 0x7F800000, 0xFF800000]
+    floats = [data for number in bits if (data := number.to_bytes(4, "big")) and not _is_signalling(data)]
+    async with DeviceSession(pico_port) as session:
+        await session.execute("import struct\ndef f(data): return struct.unpack('>f', data)[0]\nmany = []")
+        for data in floats[::10]:
+            value = await session.evaluate(f"f({data!r})")
+            assert type(value) is float
+            assert struct.pack(">f", value) == data
+        for start in range(0, len(floats), 100):
+            await session.execute(f"many += [f(data) for data in {floats[start : start + 100]!r}]")
+        values = await session.evaluate("many")
+        assert [struct.pack(">f", value) for value in values] == floats
+        assert await session.evaluate("complex(1.1, -0.0)") == complex(
+            struct.unpack("f", struct.pack("f", 1.1))[0], -0.0
+        )
+
+
+def _is_signalling(data: bytes) -> bool:
+    """Whether it is a NaN of the kind that any arithmetic, on the board or here, turns into the quiet kind."""
+    number = int.from_bytes(data, "big")
+    return number & 0x7F800000 == 0x7F800000 and number & 0x7FFFFF != 0 and not number & 0x400000
+
+
+async def test_values_of_every_type(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        await session.execute("from collections import OrderedDict, deque\nfrom array import array")
+        for code, value in (
+            ("-(1 << 200)", -(1 << 200)),
+            ("['é\\x00', b'\\xff', bytearray(b'x'), 'x' * 999]", ["é\x00", b"\xff", bytearray(b"x"), "x" * 999]),
+            ("OrderedDict([(2, {1}), (1, frozenset((2,)))])", {2: {1}, 1: frozenset((2,))}),
+            ("(None, True, ..., range(5), memoryview(b'x'))", (None, True, ..., range(5), b"x")),
+            ("list(deque((1, 2), 5)), list(array('h', (-1, 1)))", ([1, 2], [-1, 1])),
+            ("list(range(3000))", list(range(3000))),
+        ):
+            assert await session.evaluate(code) == value
+        assert list(await session.evaluate("array('h', (-1, 1))")) == [-1, 1]
+        with pytest.raises(ValueNotSupported, match=r"item \[0\]\['led'\] is a Pin"):
+            await session.evaluate("[{'led': __import__('machine').Pin(25)}]")
+        await session.execute("loop = []\nloop.append(loop)")
+        with pytest.raises(ValueNotSupported, match="100 levels deep"):
+            await session.evaluate("loop")
+
+
+async def test_values_where_little_memory_is_left(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        await session.soft_reset()
+        await session.execute("import gc\nkept = []\ngc.collect()")
+        await session.execute("while gc.mem_free() > 13000: kept.append(bytearray(1000))")
+        assert await session.evaluate("gc.mem_free() < 13000, b'x', 2.5") == (True, b"x", 2.5)
+        await session.soft_reset()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import termios
 import threading
 from typing import TYPE_CHECKING
 
@@ -52,16 +53,23 @@ async def join_threads() -> None:
         assert not ours[0].is_alive()
 
 
+def _settings(peer: FdPeer | None) -> object:
+    """The rate and modes of a pseudo-terminal, which opening it changes."""
+    return None if peer is None or peer.fd is None else termios.tcgetattr(peer.fd)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_second_owner_is_refused_before_the_port_is_opened(kind: str) -> None:
-    async with asyncio.timeout(PATIENCE), port_of(kind) as (port, _):
+    async with asyncio.timeout(PATIENCE), port_of(kind) as (port, peer):
         lock = take(port)
         before = descriptors()
+        settings = _settings(peer)
         with pytest.raises(DeviceBusy, match=f"in use by pid {os.getpid()} .*this process") as caught:
-            await open_transport(port, Recorder(), LinkOptions())
+            await open_transport(port, Recorder(), LinkOptions(baudrate=9600))
         assert isinstance(caught.value.holder, str)
         await join_threads()
         assert descriptors() == before
+        assert _settings(peer) == settings
         lock.release()
         recorder = Recorder()
         transport = await open_transport(port, recorder, LinkOptions())
@@ -139,6 +147,9 @@ def test_a_loop_that_was_closed_keeps_no_lock(kind: str) -> None:
 
 class _Forgetful(asyncio.Protocol):
     """A receiver that outlives its loop."""
+
+    def connection_made(self, transport: object) -> None:
+        """Keep nothing."""
 
 
 async def test_not_exclusive_takes_no_lock_and_minds_none() -> None:

@@ -61,6 +61,7 @@ async def _pid(recorder: Recorder) -> int:
     ("command", "told"),
     [
         ("echo first >&2; printf 'the \\033last line\\n' >&2; exit 3", r"has ended with status 3 \(the last line\): "),
+        ("exec >&-; echo late >&2; exit 5", r"has ended with status 5 \(late\): "),
         ("exit 0", r"has ended with status 0: see to that"),
         ("kill -9 $$", r"was ended by SIGKILL: "),
         ("exec >&-; read never", r"has closed its standard input or output: "),

@@ -12,7 +12,8 @@ from tests.transports.conformance import Recorder
 
 
 def test_the_schemes_are_known() -> None:
-    assert {"usb", "socket", "rfc2217", "virtual", "memory"} <= set(schemes())
+    ours = {"usb", "socket", "rfc2217", "process", "process+pty", "virtual", "memory"}
+    assert set(schemes()) == ours | {"loop", "alt", "hwgrep"}
 
 
 @pytest.mark.parametrize("scheme", schemes())
@@ -79,6 +80,8 @@ async def test_usb_ports_that_are_not_there() -> None:
         await open_transport("usb:FFFF:FFFF", Recorder(), LinkOptions())
     with pytest.raises(ConnectionFailed, match="write usb:VID:PID"):
         await open_transport("usb:pico", Recorder(), LinkOptions())
+    with pytest.raises(DeviceNotFound, match="no port fits"):
+        await open_transport("hwgrep://no such board", Recorder(), LinkOptions())
 
 
 async def test_a_memory_board_is_scripted() -> None:

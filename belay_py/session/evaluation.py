@@ -1,0 +1,140 @@
+"""Evaluating: code goes to the board with the encoder's call around its last expression, and comes back as a value.
+
+Whether the encoder is there is seen by its name, which is looked up before any of the code runs. Where it is missing,
+nothing has run: it is sent, and the code once more; or the board has restarted unseen, and that is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from belay_py.errors import BoardWasReset, ExecutionError, SessionTimeout
+from belay_py.session import blocks, encoder, values
+from belay_py.session.returns import validator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from belay_py.session.operations import Operations
+
+_LOOK = encoder.NAME.encode()
+_ATTEMPTS = 3
+"""How often the encoder is sent for one evaluation, should something on the board remove it each time."""
+
+
+class Evaluations:
+    """The evaluations of one session."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._standing = operations.standing
+        self._installed = 0
+        """The boot epoch in which the encoder was known to be there; 0 is none."""
+
+    async def evaluate(self, code: str | bytes, returns: Any, timeout: float | None) -> Any:
+        """Return the value of the code's last expression; see `DeviceSession.evaluate`."""
+        validate = None if returns is None else validator(returns)
+        block = blocks.split(code)
+        deadline = self._standing.deadline(timeout)
+        nonce = secrets.token_hex(4)
+        source = block.calling(f"{encoder.NAME}('{nonce}',", look_up=encoder.NAME)
+        if block.first is None:
+            async with self._undisturbed(deadline):
+                await self._run(_LOOK, deadline)
+                output = await self._run_looked_up(source, deadline)
+        else:
+            output = await self._run(source, deadline)
+        value = values.read(output, nonce)
+        return value if validate is None else validate(value)
+
+    async def _run(self, source: bytes, deadline: float) -> bytes:
+        """Run code that looks the encoder up before it does anything; where that is missing, send it and run again."""
+        standing = self._standing
+        for _ in range(_ATTEMPTS):
+            epoch = standing.boot_epoch
+            try:
+                output = await self._execute(source, deadline)
+            except ExecutionError as error:
+                if not _tells_that_it_is_missing(error):
+                    raise
+                failure = error
+            else:
+                self._installed = epoch
+                return output
+            if self._installed == standing.boot_epoch:
+                self._installed = 0
+                # Boards whose output cannot be marked have nothing else that a restart takes away.
+                marked = standing.channel is not None and standing.channel.marked
+                await self._look_for_restart(deadline, restarted=not marked)
+            async with self._undisturbed(deadline):
+                await self._install(deadline)
+        raise failure
+
+    async def _run_looked_up(self, source: bytes, deadline: float) -> bytes:
+        """Run code that could not look the encoder up itself, right after that was done for it."""
+        try:
+            return await self._execute(source, deadline)
+        except ExecutionError as error:
+            if _tells_that_it_is_missing(error):
+                # It was there a moment ago: a restart in between, which the statements did not notice.
+                await self._look_for_restart(deadline, ran=error)
+            raise
+
+    async def _install(self, deadline: float) -> None:
+        """Send the encoder, unless another task has just done so."""
+        epoch = self._standing.boot_epoch
+        if self._installed == epoch:
+            return
+        try:
+            for part in encoder.INSTALL:
+                await self._execute(part, deadline)
+        except ExecutionError as error:
+            if error.type == "NameError":  # of the writer of the marker, or of what an earlier part had defined
+                await self._look_for_restart(deadline)
+            raise
+        self._installed = epoch
+
+    async def _look_for_restart(
+        self, deadline: float, *, restarted: bool = False, ran: ExecutionError | None = None
+    ) -> None:
+        """Raise `BoardWasReset` when the board, which lacks what it should have, turns out to have restarted unseen.
+
+        ``restarted`` says that this is certain, ``ran`` is how the caller's code ended if it has run.
+        """
+        standing = self._standing
+        channel = await standing.begin(deadline)
+        epoch = standing.boot_epoch
+        recovered = await self._operations.recovery.bring_back(channel, restarted=restarted)
+        if standing.boot_epoch != epoch:
+            if ran is not None:
+                raise BoardWasReset(
+                    "the board restarted right before the code ran: its variables were gone",
+                    output_bytes=ran.output_bytes,
+                )
+            raise BoardWasReset(
+                "the board restarted before the code arrived, which did not run: its variables are gone",
+                outcome="not_started",
+            )
+        if not recovered:
+            raise SessionTimeout(f"the value was not read, and then {standing.trouble}", recovered=False)
+
+    @contextlib.asynccontextmanager
+    async def _undisturbed(self, deadline: float) -> AsyncIterator[None]:
+        """Keep the operations of other tasks out from between several of ours."""
+        group = self._standing.turn.group()
+        try:
+            await group.begin(deadline)
+            with group.membership():
+                yield
+        finally:
+            group.end()
+
+    async def _execute(self, source: bytes, deadline: float) -> bytes:
+        channel = await self._standing.begin(deadline)
+        return (await self._operations.run_begun(channel, source, deadline)).output_bytes
+
+
+def _tells_that_it_is_missing(error: ExecutionError) -> bool:
+    return error.type == "NameError" and encoder.NAME in error.message
