@@ -100,7 +100,8 @@ class Operations:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""
         deadline = self.standing.deadline(timeout)
         if self.recovery.running:
-            await self.recovery.settled()  # the code is being stopped already
+            if not await self.recovery.settled(deadline):  # the code is being stopped already
+                raise SessionTimeout("the board is being stopped, and has not come to its prompt yet", recovered=False)
             return True
         channel = self.standing.channel
         exchange = None if channel is None else channel.exchange

@@ -51,6 +51,7 @@ class Interpreter(ABC):
         self._program: Player | None = None
         self._execution = Execution("")
         self._marker = b""
+        self._taking_type_ahead = False
         self._awaited: bytes | None = None
         self._swallowed = 0.0
         self._booting = False
@@ -124,8 +125,14 @@ class Interpreter(ABC):
             self._interrupt()
 
     def _take_type_ahead(self) -> None:
-        while self._ahead and self._program is None:
-            self._repl.receive(self._ahead.popleft())
+        if self._taking_type_ahead:
+            return  # a program that was typed ahead has ended: the loop below goes on
+        self._taking_type_ahead = True
+        try:
+            while self._ahead and self._program is None:
+                self._repl.receive(self._ahead.popleft())
+        finally:
+            self._taking_type_ahead = False
 
     def _continue_reading(self) -> None:
         """Go on with the program if it has been waiting for what has come."""

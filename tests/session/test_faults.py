@@ -139,6 +139,22 @@ async def test_two_interrupts_at_once_and_one_that_gives_up_are_all_interrupts(s
     await session.close()
 
 
+async def test_an_interrupt_during_the_recovery_of_a_hard_reset_keeps_its_deadline(scripted: ScriptedBoard) -> None:
+    session = session_with(scripted)
+    await session.connect()
+    loop = asyncio.get_running_loop()
+    scripted.silent = True
+    resetting = asyncio.create_task(session.hard_reset(timeout=3600))
+    await asyncio.sleep(60)
+    began = loop.time()
+    with pytest.raises(SessionTimeout, match="being stopped"):
+        await session.interrupt(timeout=5)
+    assert loop.time() == began + 5
+    scripted.restart()
+    await resetting
+    await session.close()
+
+
 async def test_an_interrupt_in_the_middle_of_paced_code_ends_it_unrun(scripted: ScriptedBoard) -> None:
     scripted.raw_paste = "refused"
     session = session_with(scripted, communication=CommunicationOptions(pace=0.05))

@@ -153,7 +153,7 @@ class SessionMachine(SessionHarness):
 
     @rule()
     def settled(self) -> None:
-        self.start("settled", self.session.settled(), 0, ())
+        self.start("settled", self.session.settled(), 3600, ())  # a hard reset of that length may be under way
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())

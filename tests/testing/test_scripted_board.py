@@ -39,6 +39,8 @@ from belay_py.testing import (
     StopReading,
     SwallowInterrupts,
 )
+from belay_py.transports import LinkOptions, open_transport
+from tests.transports.conformance import Recorder
 
 SCRIPT: dict[str, Answer] = {
     "read()": "21.5\n",
@@ -156,6 +158,17 @@ async def test_what_happens_behind_the_sessions_back() -> None:
         board.replug()
         await session.connect()
         assert session.boot_epoch == 2
+
+
+async def test_a_thousand_lines_typed_ahead_run_one_after_the_other() -> None:
+    board = ScriptedBoard(on_code=lambda code: Pause(1) if code == "first" else "done\n", mode="friendly")
+    recorder = Recorder()
+    transport = await open_transport(board.port, recorder, LinkOptions())
+    transport.write(b"first\r" + b"next\r" * 1000)
+    await asyncio.sleep(2)
+    assert len(board.executions) == 1001
+    assert recorder.data.endswith(b"done\r\n>>> ")
+    transport.abort()
 
 
 @pytest.mark.parametrize("raw_paste", ["supported", "refused", "unknown"])
