@@ -165,14 +165,15 @@ class MarkedResponse:
         # is there, at all of it.
         new = max(0, self._searched - _LONGEST_SIGN)
         self._searched = len(self._buffer)
-        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonce, FRIENDLY_PASTE_BANNER, _STARVED)):
+        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonce, _STARVED)):
             return None
         whole = bytes(self._buffer)
         reply = self._find_fence_reply(whole)
         if reply is None:
             friendly = whole.rfind(_BOOTED_FRIENDLY)
-            if friendly >= 0 and FRIENDLY_PASTE_BANNER in whole[friendly:]:
-                # A hard reset: the fence has only been typed at the friendly prompt.
+            typed = whole.find(FRIENDLY_PASTE_BANNER, friendly) if friendly >= 0 else -1
+            if typed >= 0 and whole.find(b"{}['" + self._fence_nonce, typed) >= 0:
+                # A hard reset: the fence has only been typed at the friendly prompt, which echoes it.
                 boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
                 return self._finish(boot, len(whole), boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
             return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from belay_py.session.operations import Operations
 
+_RESTARTED_BEFORE = "the board restarted before the code arrived, which did not run: its variables are gone"
 _LOOK = encoder.NAME.encode()
 _ATTEMPTS = 3
 """How often the encoder is sent for one evaluation, should something on the board remove it each time."""
@@ -93,8 +94,10 @@ class Evaluations:
         try:
             for part in encoder.INSTALL:
                 await self._execute(part, deadline)
+        except BoardWasReset as reset:
+            raise BoardWasReset(_RESTARTED_BEFORE, outcome="not_started") from reset
         except ExecutionError as error:
-            if error.type == "NameError":  # of the writer of the marker, or of what an earlier part had defined
+            if error.type == "NameError":  # of what an earlier part had defined
                 await self._look_for_restart(deadline)
             raise
         self._installed = epoch
@@ -116,10 +119,7 @@ class Evaluations:
                     "the board restarted right before the code ran: its variables were gone",
                     output_bytes=ran.output_bytes,
                 )
-            raise BoardWasReset(
-                "the board restarted before the code arrived, which did not run: its variables are gone",
-                outcome="not_started",
-            )
+            raise BoardWasReset(_RESTARTED_BEFORE, outcome="not_started")
         if not recovered:
             raise SessionTimeout(f"the value was not read, and then {standing.trouble}", recovered=False)
 

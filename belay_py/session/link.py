@@ -75,7 +75,7 @@ class Link:
             standing = self._standing
             standing.trouble = "this program disconnected it"
             channel, standing.channel = standing.channel, None
-            ending = asyncio.get_running_loop().create_task(self._end(channel))
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening))
             self._ending = ending
             ending.add_done_callback(self._ended)
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
@@ -105,7 +105,7 @@ class Link:
             open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
         )
         try:
-            return await opening
+            connection = await opening
         except asyncio.CancelledError:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 # It came about in the very moment in which nobody wanted it any more.
@@ -124,6 +124,10 @@ class Link:
             raise
         finally:
             self._opening = None
+        if self._lifecycle.state is not _State.CONNECTING:
+            # A disconnect came between the opening's end and this; `_end` closes what was opened.
+            raise SessionClosed("the session was disconnected while it was connecting")
+        return connection
 
     def _accept(self, connection: Connection) -> None:
         """Take a connection into use."""
@@ -144,14 +148,17 @@ class Link:
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
-    async def _end(self, channel: Channel | None) -> None:
+    async def _end(self, channel: Channel | None, opening: asyncio.Task[Connection] | None) -> None:
         try:
-            if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait([self._opening])
-            if channel is not None:
-                channel.close()
-                await channel.closed()
+            ended = channel
+            if opening is not None:
+                opening.cancel()
+                await asyncio.wait([opening])
+                if not opening.cancelled() and opening.exception() is None:
+                    ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
+            if ended is not None:
+                ended.close()
+                await ended.closed()
         finally:
             self._lifecycle.fire("disconnected")
             if channel is not None:

@@ -23,7 +23,7 @@ from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.memory import require_room, too_large
 from belay_py.session.text import to_text
-from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt
+from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,10 @@ class Operations:
                 output_bytes=event.output,
             )
         duration = time.perf_counter() - started
-        if stdin is not None and stdin.stop():
+        unread = stdin is not None and stdin.stop()
+        if channel.marked and is_unprepared(event.traceback):
+            await self._look_for_a_restart(channel, event)
+        elif unread:
             # What the code has not read stands in the board's input now, in front of the next code.
             await self.recovery.bring_back(channel)
         else:
@@ -81,11 +84,27 @@ class Operations:
         # What a stream has passed on is not in the event.
         return _result(channel, source, event, duration, silent=sink is None and not event.output)
 
+    async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
+        """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
+        epoch = self.standing.boot_epoch
+        if not await self.recovery.bring_back(channel):
+            raise OutcomeUnknown(
+                "the code ended in a NameError, its own or because the board had restarted; then "
+                f"{self.standing.trouble}"
+            )
+        if self.standing.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board had restarted before the code ran, which nobody saw: its variables were gone, and the code "
+                "ran without them",
+                output_bytes=event.output,
+            )
+
     async def interrupt(self, timeout: float | None) -> bool:
         """Repeat Ctrl-C until the code that another task runs has ended; return whether there was any."""
         deadline = self.standing.deadline(timeout)
         if self.recovery.running:
-            await self.recovery.settled()  # the code is being stopped already
+            if not await self.recovery.settled(deadline):  # the code is being stopped already
+                raise SessionTimeout("the board is being stopped, and has not come to its prompt yet", recovered=False)
             return True
         channel = self.standing.channel
         exchange = None if channel is None else channel.exchange

@@ -33,10 +33,16 @@ class Recovery:
         """Whether one is under way."""
         return self._task is not None and not self._task.done()
 
-    async def settled(self) -> None:
-        """Wait until the latest one is over. Bounded by ``recovery_timeout``."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
+    async def settled(self, deadline: float | None = None) -> bool:
+        """Wait until the latest one is over; return whether it is, at ``deadline`` or before.
+
+        Bounded by ``recovery_timeout``, after a hard reset by the deadline of that.
+        """
+        if self._task is None:
+            return True
+        limit = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+        await asyncio.wait([self._task], timeout=limit)
+        return self._task.done()
 
     def start(
         self, channel: Channel, *, restarted: bool = False, boot_output: str = "", limit: float | None = None

@@ -135,7 +135,10 @@ class DeviceSession(Monitored):
         await self._link.close()
 
     async def settled(self) -> None:
-        """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``."""
+        """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``.
+
+        While a hard reset brings the board back, bounded by the deadline of that.
+        """
         await self._recovery.settled()
 
     async def __aenter__(self) -> Self:

@@ -123,4 +123,17 @@ def _mapped(lines: Iterable[str], source: Source) -> Iterable[str]:
 
 def is_keyboard_interrupt(traceback: bytes) -> bool:
     """Whether a traceback is that of a Ctrl-C which the program let through."""
-    return traceback.rstrip().rpartition(b"\n")[2].startswith(b"KeyboardInterrupt")
+    return _last_line(traceback).startswith(b"KeyboardInterrupt")
+
+
+def is_unprepared(traceback: bytes) -> bool:
+    """Whether a traceback may say that `protocol.PREPARE` has not been run in this life of the interpreter.
+
+    Boards that are built with terse messages do not name the name.
+    """
+    last = _last_line(traceback)
+    return last.startswith(b"NameError") and (b"'_q'" in last or b"name not defined" in last)
+
+
+def _last_line(traceback: bytes) -> bytes:
+    return traceback.rstrip().rpartition(b"\n")[2]

@@ -28,16 +28,20 @@ class MemoryBoard:
     """The board's end. All its methods belong to the event loop's thread.
 
     ``received`` is all that the host has sent, over every connection. ``on_data``, when set, is called with each
-    piece as it comes, after it was added to ``received``; it may answer with `feed`. ``options`` are those of the
-    last opening.
+    piece as it comes, after it was added to ``received``; it may answer with `feed`. ``on_open``, when set, is called
+    after each opening; ``options`` are those of the last one. ``lines`` is what was asked of DTR and RTS, at each
+    opening and since. Without ``plugged`` there is no such port.
     """
 
     def __init__(self, port: str) -> None:
         self.port = port
         self.received = bytearray()
         self.on_data: Callable[[bytes], None] | None = None
+        self.on_open: Callable[[], None] | None = None
         self.options: LinkOptions | None = None
         self.connections = 0
+        self.plugged = True
+        self.lines: list[tuple[bool | None, bool | None]] = []
         self._host: _MemoryTransport | None = None
         self._stalled = False
         self._arrived = asyncio.Event()
@@ -108,7 +112,6 @@ class _MemoryTransport:
         self._closing = False
         self._lost: Disconnected | None = None
         self._writing_paused = False
-        self.lines: list[tuple[bool | None, bool | None]] = []
         board._attach(self)  # noqa: SLF001  the two ends of one pair
 
     def write(self, data: bytes) -> None:
@@ -128,8 +131,9 @@ class _MemoryTransport:
                 self._receiver.resume_writing()
 
     def deliver(self, data: bytes) -> None:
-        self._inbox.append(data)
-        self._schedule()
+        if self._lost is None:
+            self._inbox.append(data)
+            self._schedule()
 
     def lose(self, exc: Exception | None) -> None:
         if self._lost is None:
@@ -152,7 +156,7 @@ class _MemoryTransport:
             self._end(self._lost)
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
-        self.lines.append((dtr, rts))
+        self._board.lines.append((dtr, rts))
 
     def pause_reading(self) -> None:
         self._reading = False
@@ -198,14 +202,21 @@ async def open_memory(port: str, receiver: Receiver, options: LinkOptions) -> Tr
     """Open ``memory:NAME``, whose board `memory_pair` made. Raises `DeviceNotFound` or `DeviceBusy`."""
     board = _boards.get(port)
     if board is None:
-        raise DeviceNotFound(f"there is no {port}: make it with memory_pair({port.partition(':')[2]!r})")
+        raise DeviceNotFound(
+            f"there is no {port}: make it with ScriptedBoard({port.partition(':')[2]!r}) or memory_pair, and keep it"
+        )
     return _open(board, receiver, options, port)
 
 
 def _open(board: MemoryBoard, receiver: Receiver, options: LinkOptions, port: str) -> Transport:
+    if not board.plugged:
+        raise DeviceNotFound(f"{port} is unplugged: plug it in again")
     if board.connected and options.exclusive:
         raise DeviceBusy(f"{port} is in use by this process: close the other transport", holder="this process")
     board.options = options
+    board.lines.append((options.dtr, options.rts))
     transport = _MemoryTransport(board, receiver)
     receiver.connection_made(transport)
+    if board.on_open is not None:
+        board.on_open()
     return transport

@@ -129,6 +129,27 @@ async def test_a_program_that_takes_the_markers_writer_away(port: str) -> None:
         assert (await session.execute("print('y')")).output == "y\n"
 
 
+async def test_a_restart_that_nobody_saw_is_told_by_the_next_execution(port: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("kept = 1")
+        channel = session._standing.channel
+        assert channel is not None
+        assert channel._transport is not None
+        channel._transport.write(b"\x04")  # as somebody else on the same line does: a soft reset
+        seen = channel.repl.stray
+        while channel.repl.stray < seen + len("OK\r\nMPY: soft reboot\r\nraw REPL; CTRL-B to exit\r\n>"):
+            await asyncio.sleep(0)
+        with pytest.raises(BoardWasReset, match="nobody saw") as caught:
+            await session.execute("print('ran')")
+        assert caught.value.output_bytes.strip() == b"ran"
+        assert session.boot_epoch == 2
+        assert (await session.execute("print('again')")).output == "again\n"
+        with pytest.raises(ExecutionError, match="'_q' isn't defined") as own:  # the program's own
+            await session.execute("raise NameError(\"name '_q' isn't defined\")")
+        assert own.value.type == "NameError"
+        assert session.boot_epoch == 2
+
+
 async def test_plain_framing_on_request(port: str) -> None:
     plain = CommunicationOptions(framing="plain")
     async with DeviceSession(port, communication=plain) as session:

@@ -1,0 +1,77 @@
+"""The code that a session runs for its own ends, which a scripted board knows and answers as MicroPython would."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from belay_py.protocol import IS_PREPARED, PREPARE
+from belay_py.session import info
+from belay_py.testing.steps import HardReset, Raise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from belay_py.testing.steps import Step
+
+FACTS: Mapping[str, object] = {
+    "n": "micropython",
+    "v": (1, 29, 0),
+    "m": "A board by script",
+    "p": "scripted",
+    "x": 11014,
+    "e": "little",
+    "u": "e6614c311b6a4b2a",
+    "h": (200_000, 30_000),
+    "f": 64,
+    "b": True,
+}
+"""What a scripted board says of itself, by the letters of `session.info`."""
+
+_RESET_CHIP = b"__import__('machine').reset()"
+_GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
+_FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
+_MARKER = re.compile(rb"\n?_q\('([\w-]{2})'\)\Z")
+
+
+def split_marker(code: bytes) -> tuple[bytes, bytes]:
+    """Return code without the line that marks its end, and the marker, empty if there is none."""
+    match = _MARKER.search(code)
+    return (code[: match.start()], match[1]) if match else (code, b"")
+
+
+class Housekeeping:
+    """What one board answers to it. ``prepared`` belongs to one life of the interpreter."""
+
+    def __init__(self, *, marks: bool) -> None:
+        self.marks = marks
+        """Whether the board can mark the end of a response: it has ``sys.stdout``."""
+        self.prepared = False
+
+    def asks_about(self, code: bytes) -> bool:
+        """Whether code is the question what the board is."""
+        return code == info.CODE
+
+    def answer(self, code: bytes) -> tuple[Step, ...] | None:
+        """Return what the board does with code, or None if it is not a session's own."""
+        if greeting := _GREETING.fullmatch(code):
+            return (greeting[1] + greeting[2] + b"\r\n",)
+        if fence := _FENCE.fullmatch(code):
+            return (Raise("KeyError", fence[1].decode()),)
+        if self.asks_about(code):
+            facts = dict(FACTS)
+            if self.prepared:
+                facts["o"] = 1
+            if self._prepare():
+                facts["q"] = 1
+            return (f"{facts!r}\n",)
+        if code == _RESET_CHIP:
+            return (HardReset(),)
+        if code == IS_PREPARED + b"\n" + PREPARE:
+            was_prepared = self.prepared
+            return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
+        return None
+
+    def _prepare(self) -> bool:
+        self.prepared = self.prepared or self.marks
+        return self.prepared
