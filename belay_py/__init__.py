@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test compares the two lists
     from belay_py.errors import BelayError as BelayError
     from belay_py.errors import BoardWasReset as BoardWasReset
+    from belay_py.errors import CodeTooLarge as CodeTooLarge
     from belay_py.errors import ConnectionFailed as ConnectionFailed
     from belay_py.errors import DeviceBusy as DeviceBusy
     from belay_py.errors import DeviceFrame as DeviceFrame
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
     from belay_py.errors import InvalidCode as InvalidCode
+    from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
     from belay_py.errors import SessionClosed as SessionClosed
@@ -42,6 +44,7 @@ _HOMES = {
     "belay_py.errors": (
         "BelayError",
         "BoardWasReset",
+        "CodeTooLarge",
         "ConnectionFailed",
         "DeviceBusy",
         "DeviceFrame",
@@ -51,6 +54,7 @@ _HOMES = {
         "IllegalTransition",
         "Interrupted",
         "InvalidCode",
+        "NotSupported",
         "OutcomeUnknown",
         "ProtocolViolation",
         "SessionClosed",

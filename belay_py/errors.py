@@ -7,6 +7,7 @@ where the foreign library is called, and kept as ``__cause__``.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +102,26 @@ class ExecutionError(BelayError):
         return type(self), (self.type, self.message, self.traceback, self.output_bytes), self.__dict__
 
 
+class CodeTooLarge(ExecutionError):
+    """The board has no memory for the code. Send it in pieces, or put it there as a file or ``.mpy`` and import it.
+
+    ``size`` is the code's, ``heap`` that of the board's whole heap, in bytes; ``heap`` is None where it did not say.
+    ``outcome`` is ``"not_started"`` when certainly none of it ran; ``"unknown"`` when the board had the whole code and
+    then no memory left to say where it stopped: most likely it was still compiling.
+    """
+
+    def __init__(self, message: str, traceback: str, *, size: int, heap: int | None, outcome: Outcome) -> None:
+        super().__init__("MemoryError", message, traceback)
+        self.args = (message,)
+        self.size = size
+        self.heap = heap
+        self.outcome = outcome
+
+    def __reduce__(self) -> tuple[object, ...]:
+        make = functools.partial(type(self), size=self.size, heap=self.heap, outcome=self.outcome)
+        return make, (self.message, self.traceback), self.__dict__
+
+
 class Interrupted(BelayError):
     """The code was stopped by an interrupt that this program sent."""
 
@@ -143,6 +164,10 @@ class ProtocolViolation(BelayError):
 
 class ValueNotSupported(BelayError):
     """A value on the board has no form that can be sent to the host. The message names its type."""
+
+
+class NotSupported(BelayError):
+    """The board, its firmware or its port lacks what was asked for. The message names it."""
 
 
 class UnexpectedValue(BelayError, ValueError):

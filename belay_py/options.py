@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -63,6 +64,8 @@ class DeviceSessionOptions:
     reset_when_stuck: bool = False
     """When a program catches Ctrl-C, restart the chip by the lines of its port, where the board's profile knows how."""
     communication: CommunicationOptions = field(default_factory=CommunicationOptions)
+    trace: str | os.PathLike[str] | None = None
+    """A file to which every byte on the wire is written, with its time: see `belay_py.transports.tracing`."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.port, str):
@@ -71,6 +74,8 @@ class DeviceSessionOptions:
             raise SettingsError('port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"')
         if not isinstance(self.baudrate, int) or self.baudrate < 1:
             raise SettingsError(f"baudrate is {self.baudrate!r}; it must be positive, 115200 on most boards")
+        if self.trace is not None and not (isinstance(self.trace, str | os.PathLike) and os.fspath(self.trace)):
+            raise SettingsError(f"trace is {self.trace!r}; it must be the path of a file, or None")
         for name in ("connection_timeout", "operation_timeout", "recovery_timeout"):
             _require_seconds(name, getattr(self, name))
         if math.isinf(self.recovery_timeout):

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import belay_py
+from belay_py.cli.clock import set_time
 from belay_py.cli.code import eval_, exec_
 from belay_py.cli.code import run as run_
 from belay_py.cli.devices import devices
 from belay_py.cli.endings import USAGE, complain
 from belay_py.cli.info import info
+from belay_py.cli.monitor import monitor
+from belay_py.cli.repl import repl
 from belay_py.cli.virtual import virtual
 
 if TYPE_CHECKING:
@@ -55,7 +58,10 @@ def _program(
 _app.command("exec")(exec_)
 _app.command("eval")(eval_)
 _app.command("run")(run_)
+_app.command("repl")(repl)
+_app.command("monitor")(monitor)
 _app.command("info")(info)
+_app.command("set-time")(set_time)
 _app.command("devices")(devices)
 _app.command("virtual")(virtual)
 

@@ -12,7 +12,7 @@ import typer
 from belay_py import errors
 from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
-from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout  # noqa: TC001  typer reads them
+from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout, Trace  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
 from belay_py.session.blocks import split
 from belay_py.session.execution import read_code, without_bom
@@ -32,6 +32,7 @@ def exec_(
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
     exact: Exact = False,
+    trace: Trace = None,
 ) -> None:
     """Run statements on the board; their output appears as it comes.
 
@@ -45,7 +46,7 @@ def exec_(
       echo "print('hi')" | belay-py exec -
     """
     source = _read_stdin() if code == _STDIN else code
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         _stream(board, source, math.inf if timeout is None else timeout, exact=exact)
 
 
@@ -58,6 +59,7 @@ def run(
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
     exact: Exact = False,
+    trace: Trace = None,
 ) -> None:
     """Run a file of this computer on the board, without storing it there.
 
@@ -71,7 +73,7 @@ def run(
       belay-py run - < blink.py
     """
     source = _read_stdin() if file == _STDIN else read_code(file)
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         filename = None if file == _STDIN else file
         _stream(board, source, math.inf if timeout is None else timeout, exact=exact, filename=filename)
 
@@ -84,6 +86,7 @@ def eval_(
     timeout: Timeout = None,
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
+    trace: Trace = None,
 ) -> None:
     """Evaluate an expression on the board and print its repr.
 
@@ -95,7 +98,7 @@ def eval_(
       belay-py eval "import machine; machine.freq()"
     """
     source = _printing(code)
-    with boards.session(port, baudrate, connect_timeout) as board:
+    with boards.session(port, baudrate, connect_timeout, trace) as board:
         _stream(board, source, timeout)
 
 

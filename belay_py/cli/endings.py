@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[errors.BelayError], int], ...] = (
     (errors.SettingsError, USAGE),
     (errors.InvalidCode, USAGE),
     (errors.ValueNotSupported, USAGE),
+    (errors.NotSupported, USAGE),
     (errors.DeviceNotFound, NO_DEVICE),
     (errors.DeviceBusy, NO_DEVICE),
     (errors.ConnectionFailed, NO_DEVICE),  # VirtualBoardUnavailable is one
@@ -73,7 +75,10 @@ def _run(verb: Callable[[], None]) -> int:
         verb()
         sys.stdout.flush()
     except errors.ExecutionError as error:
-        print(error.host_traceback, file=sys.stderr)
+        if isinstance(error, errors.CodeTooLarge):
+            complain(error)  # its traceback names no place
+        else:
+            print(error.host_traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
         complain(error)
@@ -81,7 +86,8 @@ def _run(verb: Callable[[], None]) -> int:
     except KeyboardInterrupt as stop:
         number = stop.signal_number if isinstance(stop, Stopped) else signal.SIGINT
         consequence = stop.consequence if isinstance(stop, Stopped) else ""
-        print(f"stopped by {signal.Signals(number).name}{consequence and ': '}{consequence}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal's window was closed, which is what SIGHUP tells
+            print(f"stopped by {signal.Signals(number).name}{consequence and ': '}{consequence}", file=sys.stderr)
         return 128 + number
     except BrokenPipeError:
         _drop_output()

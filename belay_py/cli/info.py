@@ -9,7 +9,7 @@ import typer
 
 from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
-from belay_py.cli.options import Baudrate, Json, Port, seconds
+from belay_py.cli.options import Baudrate, Json, Port, Trace, seconds
 from belay_py.cli.tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def info(
     timeout: _Timeout = 30.0,
     baudrate: Baudrate = 115200,
     as_json: Json = False,
+    trace: Trace = None,
 ) -> None:
     """Show what the board is: its firmware, hardware, unique id and memory.
 
@@ -44,7 +45,7 @@ def info(
       belay-py info
       belay-py info --port virtual: --json
     """
-    with boards.session(port, baudrate, timeout) as board:
+    with boards.session(port, baudrate, timeout, trace) as board:
         where, about = board.options.port, board.info
     if as_json:
         print_json({"port": where, **dataclasses.asdict(about), "version": _version(about)})

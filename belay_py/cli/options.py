@@ -68,3 +68,12 @@ Exact = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Trace = Annotated[
+    str | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Write every byte on the wire to FILE, with its time, after what is there already. It can hold secrets.",
+        show_default=False,
+    ),
+]

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -100,6 +100,34 @@ def stop_request() -> Iterator[StopRequest]:
                 yield request
         finally:
             signal.set_wakeup_fd(before)
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[int], None], *, at_last: Callable[[], object]) -> Iterator[None]:
+    """Call ``tell`` with the number of the first signal, on the main thread, instead of raising.
+
+    When that has not ended this within ten seconds, ``at_last`` is called and the process ends as it is.
+    """
+
+    def end(number: int) -> None:
+        at_last()
+        os._exit(128 + number)
+
+    last_resort = threading.Timer(_LONGEST_STOP, end)
+    last_resort.daemon = True
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if not last_resort.is_alive():
+            last_resort.args = (number,)
+            last_resort.start()
+            tell(number)
+
+    with _handling(note):
+        try:
+            yield
+        finally:
+            last_resort.cancel()
 
 
 @contextlib.contextmanager

@@ -75,6 +75,11 @@ class RawRepl:
         return self._upload is not None and self._upload.end_sent
 
     @property
+    def cut_short(self) -> bool:
+        """Whether the board stopped reading the latest code before its end: a syntax error, or no memory for it."""
+        return self._upload is not None and self._upload.cut_short
+
+    @property
     def waits_for_time(self) -> bool:
         """Whether code is left that only `release_chunk` lets go (boards without flow control)."""
         return self._upload is not None and self._upload.waits_for_time

@@ -24,6 +24,7 @@ _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
 _LONGEST_SIGN = 128  # more than a fence's reply goes on after its nonce, or the banner of paste mode is long
 _TRACEBACK = b"\x04Traceback"
+_STARVED = b"MemoryError"
 # What the next bytes may be when a \x04 ends the output: the prompt, a reboot, or a traceback.
 _ENDINGS = (_CLEAN_END, b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
 
@@ -110,6 +111,7 @@ class MarkedResponse:
         """What a response without an exception ends in."""
         self._buffer = bytearray()
         self._searched = 0
+        self._doubted = 0
         self._taken = False
         self._output: bytes | None = None
 
@@ -121,12 +123,17 @@ class MarkedResponse:
     def _find_fence_reply(self, whole: bytes) -> re.Match[bytes] | None:
         # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest. What stands
         # between the traceback's first word and the exception differs between boards.
-        return re.search(
-            rb"(?:R\x01..\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
-            rb"\x04Traceback[^\x04]*KeyError: '?%s'?\r*\n\x04>" % re.escape(self._fence_nonce),
-            whole,
-            re.DOTALL,
-        )
+        # Nothing but the prompt and the three \x04 is where it must be: a timer on the board may print anywhere.
+        nonce = rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?%s'?[^\x04]*" % re.escape(self._fence_nonce)
+        # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on
+        # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply.
+        starved = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
+        header = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
+        for reply in (nonce, starved):
+            found = re.compile(header + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
+            if found is not None:
+                return found
+        return None
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes; return what follows the response once that is over, None before."""
@@ -138,7 +145,7 @@ class MarkedResponse:
         if found >= 0:
             return self._finish(found, found + len(self.end))
         self.doubtful = self._looks_over()
-        self._searched = len(buffer)
+        self._searched = self._doubted = len(buffer)
         return None
 
     def _looks_over(self) -> bool:
@@ -148,16 +155,17 @@ class MarkedResponse:
             return True
         if buffer.endswith(b"\n>"):
             return _RAW_BANNER.search(bytes(buffer[-40:])) is not None
-        # A thread on the board may print right behind the prompt.
-        end = buffer.rfind(_END, max(0, self._searched - len(_END)))
-        return end >= 0 and buffer.rfind(_TRACEBACK, 0, end) >= 0
+        # A timer or a thread on the board may print right behind the prompt, and between the marker and the end.
+        new = max(0, self._searched - len(_CLEAN_END))
+        end = buffer.rfind(_END, new)
+        return end >= 0 and (buffer.find(_CLEAN_END, new) >= 0 or buffer.rfind(_TRACEBACK, 0, end) >= 0)
 
     def _receive_fenced(self) -> bytes | None:
         # A program may have forged an end early and print on for megabytes: look at what is new, and only if something
         # is there, at all of it.
         new = max(0, self._searched - _LONGEST_SIGN)
         self._searched = len(self._buffer)
-        if self._buffer.find(self._fence_nonce, new) < 0:
+        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonce, _STARVED)):
             return None
         whole = bytes(self._buffer)
         reply = self._find_fence_reply(whole)
@@ -182,7 +190,13 @@ class MarkedResponse:
             # the marker's writer away: then all of it is output, up to the two ends.
             traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
         self.traceback = before[traceback + 1 : end]
-        return self._finish(traceback, reply.end())
+        rest = self._finish(traceback, reply.end())
+        if not self.traceback and self._output:
+            # A timer or a thread has printed between the marker and the end; what it printed stays.
+            late = max(0, len(self._output) - _LONGEST_SIGN)
+            first, _, last = self._output[late:].rpartition(self._marker)
+            self._output = self._output[:late] + first + last
+        return rest
 
     def _finish(self, output_end: int, end: int, *, boot_output: bytes | None = None) -> bytes:
         rest = bytes(self._buffer[end:])
@@ -199,6 +213,7 @@ class MarkedResponse:
         output = bytes(self._buffer[:certain])
         del self._buffer[:certain]
         self._searched -= certain
+        self._doubted -= certain
         self._taken = self._taken or certain > 0
         return output
 

@@ -16,7 +16,7 @@ class Upload:
     Without raw-paste nobody says how much the board can take, so code goes in chunks, and time releases the next.
     """
 
-    __slots__ = ("_abandoned", "_allowance", "_chunk", "_code", "_position", "_request_taken", "end_sent")
+    __slots__ = ("_abandoned", "_allowance", "_chunk", "_code", "_position", "_request_taken", "cut_short", "end_sent")
 
     def __init__(self, code: bytes, *, window: int, chunk: int) -> None:
         self._code = code
@@ -27,6 +27,8 @@ class Upload:
         self._abandoned = False
         self.end_sent = False
         """Whether the end was handed out. Before that the board cannot have started the code."""
+        self.cut_short = False
+        """Whether the board aborted before the end was handed out, so that it cannot have run any of the code."""
 
     @property
     def waits_for_time(self) -> bool:
@@ -67,7 +69,7 @@ class Upload:
         """
         if self._is_over:
             return b""
-        self.end_sent = True
+        self.end_sent = self.cut_short = True
         return CTRL_D
 
     def abandon(self) -> None:

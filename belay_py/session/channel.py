@@ -34,6 +34,9 @@ LONGEST_HANDSHAKE_INTERVAL = 2.0
 # A transport tells its end within milliseconds; closing a real port drains it for a tenth of a second at most.
 LONGEST_CLOSE = 5.0
 
+NO_MEMORY = "has no memory left to run anything, its heap is full of what a program keeps; reset the board"
+"""What is wrong when a handshake is answered with MemoryError."""
+
 
 class Expired(Exception):
     """The exchange's deadline has passed."""
@@ -60,6 +63,10 @@ class Channel(asyncio.Protocol):
         """Whether responses are to be marked where that is possible."""
         self.interrupted = False
         """Whether the latest code was sent a Ctrl-C by `interrupt`."""
+        self.heap: int | None = None
+        """The size of the board's heap in bytes, if it said so."""
+        self.code_room = 0
+        """Bytes of code that a board without raw-paste is known to hold, in this life of its interpreter."""
         self.chip_was_reset = False
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.on_started: Callable[[], None] | None = None

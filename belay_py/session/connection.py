@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
-from belay_py.protocol import BoardReset
+from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info
-from belay_py.session.channel import Channel, Expired, LinkLost
+from belay_py.session.channel import NO_MEMORY, Channel, Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
 from belay_py.transports.profiled import profile_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.options import DeviceSessionOptions
+    from belay_py.transports.base import Receiver
 
 
 class Connection(NamedTuple):
@@ -41,44 +43,74 @@ async def open_connection(
     nothing stays open then.
     """
     how = options.communication
-    link = LinkOptions(
-        baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
-    )
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await open_transport(options.port, channel, link)
-        except TimeoutError:
-            raise ConnectionFailed(_slow_opening(options)) from None
+        await open_port(options, channel, deadline)
         if reset_chip:
             await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
         reply = await channel.execute(info.CODE, deadline)
+        if isinstance(reply, Finished) and b"MemoryError" in reply.traceback:
+            raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
         channel.tells_restarts = board.capabilities.marked_output
         channel.marks = how.framing == "marked"
         channel.marked = channel.marks and channel.tells_restarts
+        channel.heap = board.heap.free + board.heap.allocated if board.heap else None
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
-        if isinstance(error, Expired) and features is None:
-            raise ConnectionFailed(_silence(options, channel.repl.unanswered)) from None
-        if isinstance(error, Expired):
-            raise ConnectionFailed(
-                f"the board on {options.port} is at its prompt, but did not say what it is within "
-                f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
-            ) from None
-        if isinstance(error, LinkLost):
-            why = error.__cause__ or "is the board powered, the cable whole?"
-            raise ConnectionFailed(f"{options.port} was lost during the handshake; {why}") from error.__cause__
-        if isinstance(error, ProtocolViolation):
-            raise ConnectionFailed(f"on {options.port} {error}") from error
+        failure = failure_of(error, options, channel, at_prompt=features is not None)
+        if failure is not None:
+            raise failure from failure.__cause__
         raise
     return Connection(channel, board, known)
+
+
+async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline: float) -> None:
+    """Open the port that ``options`` describe, and connect ``receiver`` to it. Nothing is sent.
+
+    Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or `SettingsError` for a trace that cannot be written.
+    """
+    how = options.communication
+    link = LinkOptions(
+        baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
+    )
+    try:
+        async with asyncio.timeout_at(deadline):
+            if options.trace is None:
+                await open_transport(options.port, receiver, link)
+            else:
+                from belay_py.transports.tracing import open_traced  # noqa: PLC0415  only who traces pays for it
+
+                await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace))
+    except TimeoutError:
+        raise ConnectionFailed(_slow_opening(options)) from None
+
+
+def failure_of(
+    error: BaseException, options: DeviceSessionOptions, channel: Channel, *, at_prompt: bool
+) -> ConnectionFailed | None:
+    """Return what a caller is to see when connecting ended in ``error``, or None when that is ``error`` itself."""
+    failure = None
+    if isinstance(error, Expired) and not at_prompt:
+        failure = ConnectionFailed(_silence(options, channel.repl.unanswered))
+    elif isinstance(error, Expired):
+        failure = ConnectionFailed(
+            f"the board on {options.port} is at its prompt, but did not say what it is within "
+            f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
+        )
+    elif isinstance(error, LinkLost):
+        why = error.__cause__ or "is the board powered, the cable whole?"
+        failure = ConnectionFailed(f"{options.port} was lost during the handshake; {why}")
+        failure.__cause__ = error.__cause__
+    elif isinstance(error, ProtocolViolation):
+        failure = ConnectionFailed(f"on {options.port} {error}")
+        failure.__cause__ = error
+    return failure
 
 
 def _slow_opening(options: DeviceSessionOptions) -> str:
@@ -90,6 +122,8 @@ def _slow_opening(options: DeviceSessionOptions) -> str:
 
 def _silence(options: DeviceSessionOptions, heard: bytes) -> str:
     limit = f"within {options.connection_timeout:g} s"
+    if b"MemoryError" in heard:
+        return f"the board on {options.port} {NO_MEMORY}"
     if heard:
         return (
             f"no MicroPython prompt on {options.port} {limit}; the board sent {heard[-60:]!r}. "

@@ -64,11 +64,14 @@ class Evaluations:
             else:
                 self._installed = epoch
                 return output
-            if self._installed == standing.boot_epoch:
-                self._installed = 0
-                # Boards whose output cannot be marked have nothing else that a restart takes away.
-                marked = standing.channel is not None and standing.channel.marked
-                await self._look_for_restart(deadline, restarted=not marked)
+            was_there = self._installed == standing.boot_epoch
+            channel = standing.channel
+            self._installed = 0
+            # Sending the encoder shows an unseen restart too, where its responses are marked.
+            if was_there or (channel is not None and not channel.marked):
+                # Where nothing else tells one life of the interpreter from the next, this does.
+                restarted = was_there and channel is not None and not channel.tells_restarts
+                await self._look_for_restart(deadline, restarted=restarted)
             async with self._undisturbed(deadline):
                 await self._install(deadline)
         raise failure

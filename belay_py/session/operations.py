@@ -21,6 +21,7 @@ from belay_py.errors import (
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Dropped, Expired, LinkLost
 from belay_py.session.execution import ExecutionResult
+from belay_py.session.memory import require_room, too_large
 from belay_py.session.text import to_text
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 
@@ -56,9 +57,10 @@ class Operations:
     ) -> ExecutionResult:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
         started = time.perf_counter()
-        if stdin is not None:
-            stdin.feed(channel)
         try:
+            await require_room(channel, source, deadline)
+            if stdin is not None:
+                stdin.feed(channel)
             event = await channel.execute(source, deadline, sink)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             if stdin is not None:
@@ -79,7 +81,8 @@ class Operations:
             await self.recovery.bring_back(channel)
         else:
             self.standing.end()
-        return _result(channel, event, duration)
+        # What a stream has passed on is not in the event.
+        return _result(channel, source, event, duration, silent=sink is None and not event.output)
 
     async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
         """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
@@ -164,9 +167,9 @@ class Operations:
         raise error
 
 
-def _result(channel: Channel, event: Finished, duration: float) -> ExecutionResult:
+def _result(channel: Channel, source: bytes, event: Finished, duration: float, *, silent: bool) -> ExecutionResult:
     if event.traceback:
         if channel.interrupted and is_keyboard_interrupt(event.traceback):
             raise Interrupted("the code was stopped by interrupt()")
-        raise execution_error(event.traceback, event.output)
+        raise too_large(channel, source, event, silent=silent) or execution_error(event.traceback, event.output)
     return ExecutionResult(event.output, duration)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from belay_py.errors import ConnectionFailed, Disconnected, ProtocolViolation
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.session.channel import Expired, LinkLost
+from belay_py.session.channel import NO_MEMORY, Expired, LinkLost
 from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Recovery:
         except (LinkLost, ProtocolViolation):
             return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
         except Expired:
+            if b"MemoryError" in channel.repl.unanswered:
+                return self._give_up(channel, f"the board {NO_MEMORY}")
             return self._give_up(
                 channel,
                 f"the board did not return to its prompt within {limit:g} s: "
@@ -80,6 +82,7 @@ class Recovery:
             raise
         else:
             if restarted:
+                channel.code_room = 0
                 standing.restarted(boot_output)
             if standing.lifecycle.state is DeviceSessionState.ACTIVE:
                 standing.lifecycle.flip("finish")

@@ -11,10 +11,12 @@ from belay_py.errors import ExecutionError, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions
 from belay_py.session import streaming
+from belay_py.session.clock import set_clock
 from belay_py.session.evaluation import Evaluations
 from belay_py.session.execution import ExecutionResult, encode_code, read_code
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
+from belay_py.session.monitor import Monitored, Monitoring
 from belay_py.session.operations import Operations
 from belay_py.session.recovery import Recovery
 from belay_py.session.resets import Boot, Resets
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession:
+class DeviceSession(Monitored):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
@@ -64,6 +66,7 @@ class DeviceSession:
         self._evaluations = Evaluations(self._operations)
         self._link = Link(self._standing)
         self._resets = Resets(self._standing, self._operations, self._recovery, self._link)
+        self._monitoring = Monitoring(self._standing)
 
     def __repr__(self) -> str:
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
@@ -123,10 +126,12 @@ class DeviceSession:
 
     async def disconnect(self) -> None:
         """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
+        await self._monitoring.end()
         await self._link.disconnect()
 
     async def close(self) -> None:
         """Dispose of the session for good. Safe in any state and any number of times."""
+        await self._monitoring.end()
         await self._link.close()
 
     async def settled(self) -> None:
@@ -304,6 +309,16 @@ class DeviceSession:
         without lines), and `ExecutionError` for a board that cannot reset itself.
         """
         return await (self._resets.hard_by_lines(timeout) if by_lines else self._resets.hard(timeout))
+
+    async def set_time(
+        self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None
+    ) -> datetime:
+        """Give the board's clock the host's local time, or its UTC, or ``when``; return what the clock shows then.
+
+        It is set at the moment at which a second begins, and right to half a round trip. Raises `NotSupported` when the
+        board has no ``machine.RTC``, and what `execute` raises.
+        """
+        return await set_clock(self.execute, self._standing, when, utc=utc, timeout=timeout)
 
     # -- internals ----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from belay_py.errors import SessionTimeout
 from belay_py.session.text import TextDecoder
@@ -49,7 +49,7 @@ class OutputQueue:
             self._pause()
         self._rouse()
 
-    def end(self, run: asyncio.Task[ExecutionResult]) -> None:
+    def end(self, run: asyncio.Future[Any]) -> None:
         """No more will come: ``run`` is done. The link is free for the next operation, whatever is still unread."""
         if not run.cancelled():
             run.exception()  # a consumer who left early does not want to hear of it

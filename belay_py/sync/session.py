@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import math
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
@@ -267,6 +268,21 @@ class DeviceSession:
             return self._iterate(pieces, code, filename)
         return self._iterate(stream(code, **given, stdin=stdin, filename=filename, mode=mode), code, filename)
 
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: TextMode = "text") -> Iterator[str]: ...
+
+    @overload
+    def monitor(self, *, timeout: float = math.inf, mode: Literal["bytes"]) -> Iterator[bytes]: ...
+
+    def monitor(
+        self, *, timeout: float = math.inf, mode: TextMode | Literal["bytes"] = "text"
+    ) -> Iterator[str] | Iterator[bytes]:
+        """See `belay_py.DeviceSession.monitor`. Leaving the loop early closes the port."""
+        loop_thread().sessions.add(self._session)  # to be closed when the program ends
+        if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
+            return self._iterate(self._session.monitor(timeout=timeout, mode="bytes"), b"", None)
+        return self._iterate(self._session.monitor(timeout=timeout, mode=mode), b"", None)
+
     def _iterate(self, pieces: AsyncGenerator[_T], code: str | bytes, filename: str | Path | None) -> Iterator[_T]:
         try:
             with located(code, filename):
@@ -282,6 +298,10 @@ class DeviceSession:
     def soft_reset(self, *, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.soft_reset`."""
         return self._run(self._session.soft_reset(timeout=timeout))
+
+    def set_time(self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None) -> datetime:
+        """See `belay_py.DeviceSession.set_time`."""
+        return self._run(self._session.set_time(when, utc=utc, timeout=timeout))
 
     def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.hard_reset`."""

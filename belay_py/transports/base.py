@@ -91,8 +91,9 @@ def close_orphan(transport: Transport) -> None:
     """Give back the port of a transport whose event loop is closed, which cannot close itself any more. Never raises.
 
     Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets, whose protocol
-    holds the lock; those with threads of their own need no loop for their end.
+    holds the lock; those with threads of their own need no loop for their end. Each may be traced.
     """
+    transport = getattr(transport, "traced", transport)
     known = False
     for name in ("serial", "_sock"):
         device = getattr(transport, name, None)

@@ -7,6 +7,7 @@ its end takes with it what it has started.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -24,6 +25,13 @@ _TERMINATION_S = 1.0
 """How long a child may take to end by itself when it is asked to, before it is killed."""
 _STATUS_S = 0.5
 """How long to wait for the status of a child that has closed its output."""
+
+
+_KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+_READS = 16
+"""As many as empty a pipe of 64 KiB; whoever writes without end must not hold up all else."""
+
+_log = logging.getLogger(__name__)
 
 
 class Child:
@@ -82,18 +90,27 @@ class Child:
 
     def close(self) -> None:
         """End the child: close its input, ask it to end, kill it a second later. Any number of times, never raises."""
+        if sys.platform == "win32":  # closing a pipe waits for the thread that reads it
+            self._end()
+            self._close_pipes()
+        else:
+            self._close_pipes()
+            self._end()
+
+    def _close_pipes(self) -> None:
         for end in (self._input, self._output, self._errors):
             with contextlib.suppress(OSError):
                 if end is not None:
                     end.close()
-        if self._process.returncode is not None:
-            return
-        self._signal(signal.SIGTERM)
-        try:
-            self._process.wait(_TERMINATION_S)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
-            self._process.wait()
+
+    def _end(self) -> None:
+        for number in (signal.SIGTERM, _KILL):
+            if self._process.returncode is None:
+                self._signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_TERMINATION_S)
+        if self._process.returncode is None:  # of another user, or stuck in a driver
+            _log.warning("%s: process %d does not end", self._port, self.pid)
 
     def _signal(self, number: signal.Signals) -> None:
         # Not yet waited for, so that nobody else can have its number.
@@ -136,9 +153,8 @@ class PosixChild(Child):
         self._hearing = threading.Lock()  # the reading and the writing thread may both tell of the end
         self._ends: tuple[int, ...] = os.pipe()
         self._woken, self._wake = self._ends
-        kind = (
-            selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
-        )  # macOS polls no terminals
+        # macOS has poll, but not for terminals.
+        kind = selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
         self._readable, self._writable = kind(), kind()
         for file in filter(None, (self._input, self._output, self._errors)):
             os.set_blocking(file.fileno(), False)
@@ -176,7 +192,7 @@ class PosixChild(Child):
     def _hear_errors(self) -> bool:
         """Take what the child has written to its standard error; whether that is all there will be."""
         with self._hearing:
-            while True:
+            for _ in range(_READS):
                 try:
                     data = os.read(_fd(self._errors), _CHUNK)
                 except OSError:  # nothing at present, or none
@@ -184,6 +200,7 @@ class PosixChild(Child):
                 if not data:
                     return True
                 self._hear(data)
+        return False
 
     def write(self, data: bytes, /) -> int | None:
         """As `Child.write`; cancelled, the rest is dropped."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PULL_UP = 1
+_PWRON_RESET = 1
 
 
 @dataclass(slots=True)
@@ -43,7 +45,12 @@ class Hardware:
         self._pins: dict[str, _Pin] = {}
         self._adc: dict[str, int] = {}
         self._freq = 125_000_000
-        self._cause = 1
+        self._cause = _PWRON_RESET
+        self._clock_offset = 0.0
+
+    def clock(self) -> float:
+        """The real-time clock, in seconds since 1970: the host's in UTC, until the program sets it."""
+        return time.time() + self._clock_offset
 
     def set_pin(self, pin: str, level: int) -> None:
         """Apply a level to a pin from outside."""
@@ -66,6 +73,8 @@ class Hardware:
         with self._lock:
             self._cause = cause
             self._freq = 125_000_000
+            if cause == _PWRON_RESET:  # resets leave a clock running, as on most chips
+                self._clock_offset = 0.0
             for state in self._pins.values():
                 state.output, state.pull, state.driven = False, 0, 0
 
@@ -79,6 +88,8 @@ class Hardware:
                     return str(self._freq)
                 case ["reset_cause"]:
                     return str(self._cause)
+                case ["rtc"]:
+                    return str(round(self.clock() * 1e6))
                 case ["pin", name]:
                     return str(self._pins.setdefault(name, _Pin()).level)
                 case ["adc", channel]:
@@ -97,6 +108,8 @@ class Hardware:
                     state = self._pins.setdefault(name, _Pin())
                     output, pull = text.split()
                     state.output, state.pull = output == "1", int(pull)
+                case ["rtc"]:
+                    self._clock_offset = int(text) / 1e6 - time.time()
                 case ["reset"]:
                     pass
                 case _:

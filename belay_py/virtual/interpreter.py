@@ -49,10 +49,12 @@ class Interpreter:
         console: Console,
         bell: Bell,
         is_cut: Callable[[], bool],
+        clock: Callable[[], float],
     ) -> None:
         self._console = console
         self._bell = bell
         self._is_cut = is_cut
+        self._clock = clock
         self._options = options
         self._started = time.monotonic()
         self._seen = 0
@@ -204,7 +206,7 @@ class Interpreter:
             **self._syscalls.imports(),
             "mp_js_random_u32": lambda: int.from_bytes(os.urandom(4), "little", signed=True),
             "mp_js_ticks_ms": lambda: int((time.monotonic() - self._started) * 1000) & 0x7FFFFFFF,
-            "mp_js_time_ms": lambda: time.time() * 1000,
+            "mp_js_time_ms": lambda: self._clock() * 1000,
             "emscripten_resize_heap": self._grow,
         }
 

@@ -92,7 +92,13 @@ class Mainboard:
         try:
             while True:
                 interpreter = Interpreter(
-                    self._compiled, self._options, self._files, self._console, self._bell, lambda: self._cut
+                    self._compiled,
+                    self._options,
+                    self._files,
+                    self._console,
+                    self._bell,
+                    lambda: self._cut,
+                    self.hardware.clock,
                 )
                 self._receiver.serve(interpreter, carry=previous is not None)
                 if previous is not None:

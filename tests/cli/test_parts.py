@@ -6,6 +6,8 @@ import io
 import math
 import os
 import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,9 @@ def test_a_link_to_a_file_is_never_stale(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="choose another path"), linked(str(link), "/nosuch"):
         pass
     assert link.readlink() == file
+
+
+def test_help_does_not_wait_for_what_only_boards_need() -> None:
+    code = "import sys, belay_py.cli.app\nprint({'asyncio', 'serial', 'transitions', 'wasmtime'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"

@@ -16,12 +16,14 @@ import pytest
 from belay_py.devices import locks
 from belay_py.devices.locks import FOLDER_VARIABLE, take
 from belay_py.errors import DeviceBusy
+from belay_py.transports import LinkOptions
+from belay_py.transports.serial_device import open_device
 from tests.transports.conformance import descriptors
+from tests.transports.links import pty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-fcntl = pytest.importorskip("fcntl")
 
 # Takes the lock of a port at "take", lets go at "drop", and says what came of it.
 _RIVAL = """
@@ -30,9 +32,15 @@ from belay_py.devices.locks import take
 from belay_py.errors import DeviceBusy
 for line in sys.stdin:
     verb, _, port = line.strip().partition(" ")
-    if verb == "take":
+    if verb in ("take", "open"):
         try:
-            lock = take(port)
+            if verb == "open":
+                from belay_py.transports import LinkOptions
+                from belay_py.transports.serial_device import open_device
+                device = open_device(port, LinkOptions())
+                lock = device.lock
+            else:
+                lock = take(port)
             print("held" if lock.is_held else "nothing", flush=True)
         except DeviceBusy as error:
             print("busy", error.holder, flush=True)
@@ -46,6 +54,9 @@ for line in sys.stdin:
     elif verb == "full":
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    elif verb == "shut":
+        device.close()
+        print("dropped", flush=True)
     elif verb == "drop":
         lock.release()
         print("dropped", flush=True)
@@ -134,27 +145,31 @@ def test_one_owner_and_the_other_is_told_who(port: str) -> None:
     assert descriptors() == before
 
 
-def test_two_processes_never_win_both(port: str, rival: Callable[..., Rival]) -> None:
+@pytest.mark.parametrize(("win", "lose"), [("take", "drop"), ("open", "shut")])
+def test_two_processes_never_win_both(port: str, rival: Callable[..., Rival], win: str, lose: str) -> None:
     pair = rival(), rival()
-    for _ in range(50):
-        for one in pair:
-            one.ask(f"take {port}")
-        answers = [one.answer() for one in pair]
-        assert sorted(answer.split()[0] for answer in answers) == ["busy", "held"]
-        winner = pair[answers[1] == "held"]
-        loser = answers[answers[0] == "held"]
-        # Just before the owner has written its record, the kernel says who it is.
-        assert loser.startswith(f"busy pid {winner.process.pid} ({sys.executable} -c")
-        assert winner("drop") == "dropped"
+    with pty() as (_, path):
+        for _ in range(50):
+            for one in pair:
+                one.ask(f"{win} {path}")
+            answers = [one.answer() for one in pair]
+            assert sorted(answer.split()[0] for answer in answers) == ["busy", "held"]
+            winner = pair[answers[1] == "held"]
+            loser = answers[answers[0] == "held"]
+            # Just before the owner has written its record, the kernel says who it is.
+            assert loser.startswith(f"busy pid {winner.process.pid} ({sys.executable} -c")
+            assert winner(lose) == "dropped"
 
 
-def test_a_killed_owner_lets_go_at_once(port: str, rival: Callable[..., Rival]) -> None:
+@pytest.mark.parametrize("win", ["take", "open"])
+def test_a_killed_owner_lets_go_at_once(port: str, rival: Callable[..., Rival], win: str) -> None:
     one = rival()
-    assert one(f"take {port}") == "held"
-    one.end(9)
-    lock = take(port)
-    assert lock.is_held
-    lock.release()
+    with pty() as (_, path):
+        assert one(f"{win} {path}") == "held"
+        one.end(9)
+        device = open_device(path, LinkOptions())
+        assert device.lock.is_held
+        device.close()
 
 
 def test_a_forked_child_neither_frees_nor_keeps_its_parents_lock(port: str, rival: Callable[..., Rival]) -> None:

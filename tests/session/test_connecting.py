@@ -183,15 +183,6 @@ async def test_two_closers_and_a_cancelled_one_end_disposed(port: str) -> None:
     assert session.state is State.DISPOSED
 
 
-async def test_a_board_that_is_running_a_program_is_interrupted_and_keeps_its_variables(board: Board) -> None:
-    async with DeviceSession(board.port) as session:
-        await session.execute("with open('main.py', 'w') as f: f.write('kept = 7\\nwhile True: pass')")
-    board.process.reset()
-    async with DeviceSession(board.port) as session:
-        assert await session.evaluate("kept") == 7
-        await session.execute("import os\nos.remove('main.py')")
-
-
 @pytest.mark.parametrize("raw_paste", ["refused", "absent"])
 @pytest.mark.parametrize("overrun", ["stall", "drop"])
 async def test_boards_without_raw_paste(make_pty_board: Callable[..., PtyBoard], raw_paste: str, overrun: str) -> None:

@@ -54,10 +54,16 @@ async def reset_unseen(session: DeviceSession) -> None:
 
 
 @pytest.mark.parametrize("code", ["[1 for ran in [1]]", "ran = 1\nran", "for ran in [1]: pass\nran", "\nran = 1\nran"])
+@pytest.mark.parametrize("board_tells", [True, False], ids=["told", "untold"])
 @pytest.mark.parametrize("framing", ["marked", "plain"])
-async def test_a_reset_that_nobody_saw_is_told_and_nothing_has_run(port: str, code: str, framing: Any) -> None:
+async def test_a_reset_that_nobody_saw_is_told_and_nothing_has_run(
+    port: str, code: str, framing: Any, board_tells: bool
+) -> None:
     async with DeviceSession(port, communication=CommunicationOptions(framing=framing)) as session:
-        await session.execute("import os\nkept = 1")
+        assert session._standing.channel is not None
+        if framing == "plain":  # as on a board without sys.stdout
+            session._standing.channel.tells_restarts = board_tells
+        await session.execute("kept = 1")
         assert await session.evaluate("kept") == 1
         await reset_unseen(session)
         with pytest.raises(BoardWasReset, match="did not run") as caught:
@@ -86,8 +92,9 @@ async def test_a_reset_between_the_look_and_the_code_is_told(port: str) -> None:
         assert session.boot_epoch == 2
 
 
-async def test_a_reset_before_the_first_evaluation_is_told(port: str) -> None:
-    async with DeviceSession(port) as session:
+@pytest.mark.parametrize("framing", ["marked", "plain"])
+async def test_a_reset_before_the_first_evaluation_is_told(port: str, framing: Any) -> None:
+    async with DeviceSession(port, communication=CommunicationOptions(framing=framing)) as session:
         await session.execute("ran = 0")
         await reset_unseen(session)
         with pytest.raises(BoardWasReset, match="did not run"):

@@ -10,12 +10,10 @@ import pytest
 
 from belay_py import (
     BoardWasReset,
-    ConnectionFailed,
     DeviceSession,
     DeviceSessionState,
     ExecutionError,
     Interrupted,
-    SessionClosed,
     SessionTimeout,
     SettingsError,
 )
@@ -75,40 +73,6 @@ async def test_cancelled_at_every_turn_of_the_loop_nothing_gets_out_of_step(port
             assert (await session.execute(f"print({ticks})")).output == f"{ticks}\n"
 
 
-STUBBORN = """
-from machine import Pin
-done = Pin(1, Pin.IN)
-def inner():
-    while not done():
-        try:
-            while not done(): pass
-        except KeyboardInterrupt: pass
-def outer():
-    while not done():
-        try: inner()
-        except KeyboardInterrupt: pass
-outer()
-"""
-
-
-async def test_code_that_swallows_every_interrupt_leaves_the_session_in_error(board: Board) -> None:
-    async with DeviceSession(board.port, recovery_timeout=0.3) as session:
-        with pytest.raises(SessionTimeout, match="catches Ctrl-C") as caught:
-            await session.execute(STUBBORN, timeout=0.1)
-        assert not caught.value.recovered
-        assert session.state is DeviceSessionState.ERROR
-        with pytest.raises(SessionClosed, match="catches Ctrl-C"):
-            await session.execute("pass")
-        with pytest.raises(ConnectionFailed, match="no MicroPython prompt|no answer"):
-            await DeviceSession(board.port, connection_timeout=0.3).connect()
-        board.process.set_pin(1, 1)
-        await session.connect()
-        board.process.set_pin(1, 0)
-        assert session.state is DeviceSessionState.CONNECTED
-        assert session.generation == 2
-        assert (await session.execute("print(1)")).output == "1\n"
-
-
 async def test_interrupt_stops_what_another_task_runs(port: str) -> None:
     async with DeviceSession(port) as session:
         running = asyncio.create_task(session.execute("print('on')\nwhile True: pass"))
@@ -126,33 +90,6 @@ async def test_a_keyboard_interrupt_that_the_program_raises_itself_is_its_except
         with pytest.raises(ExecutionError) as caught:
             await session.execute("raise KeyboardInterrupt")
         assert caught.value.type == "KeyboardInterrupt"
-
-
-@pytest.mark.parametrize(
-    "code", ["raise SystemExit", "import sys\nsys.exit(3)", "import machine\nmachine.soft_reset()"]
-)
-async def test_a_restart_from_inside_code_is_told(port: str, code: str) -> None:
-    async with DeviceSession(port) as session:
-        await session.execute("gone = 1")
-        with pytest.raises(BoardWasReset) as caught:
-            await session.execute("print('before')\n" + code)
-        assert caught.value.output_bytes == b"before\r\n"
-        assert session.boot_epoch == 2
-        assert session.state is DeviceSessionState.IDLE
-        with pytest.raises(ExecutionError, match="NameError"):
-            await session.execute("gone")
-
-
-async def test_a_hard_reset_from_inside_code_is_told(port: str) -> None:
-    async with DeviceSession(port) as session:
-        await session.execute("gone = 1")
-        with pytest.raises(BoardWasReset, match="while the code ran") as caught:
-            await session.execute("print('before')\nimport machine\nmachine.reset()")
-        assert caught.value.output_bytes.startswith(b"before")
-        assert session.boot_epoch == 2
-        assert session.state is DeviceSessionState.IDLE
-        with pytest.raises(ExecutionError, match="NameError"):
-            await session.execute("gone")
 
 
 async def test_a_reset_behind_our_back_is_told_and_the_code_has_not_run(board: Board) -> None:

@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 import sys
+import tempfile
 import threading
 import tty
 from functools import partial
@@ -19,6 +20,7 @@ import serial.rfc2217
 from belay_py.transports import LinkOptions, Receiver, Transport, open_transport
 from belay_py.transports.blocking import open_threaded
 from belay_py.transports.memory import MemoryBoard, memory_pair
+from belay_py.transports.tracing import open_traced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -207,6 +209,16 @@ async def memory_link() -> AsyncIterator[tuple[Opener, Peer]]:
     yield url_opener(board.port), MemoryPeer(board)
 
 
+@contextlib.asynccontextmanager
+async def traced_link() -> AsyncIterator[tuple[Opener, Peer]]:
+    with pty() as (peer, path), tempfile.NamedTemporaryFile() as file:
+
+        async def opener(receiver: Receiver) -> Transport:
+            return await open_traced(open_transport, path, receiver, LinkOptions(), file.name)
+
+        yield opener, peer
+
+
 class _LinedPty(serial.Serial):
     """A pseudo-terminal with modem lines, which real ones lack and the port manager asks for."""
 
@@ -320,6 +332,7 @@ LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opene
     "socket": socket_link,
     "memory": memory_link,
     "rfc2217": rfc2217_link,
+    "traced pty": traced_link,
     "process": partial(process_link, "process"),
     "process+pty": partial(process_link, "process+pty"),
     "alt": alt_link,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +31,41 @@ def test_the_unique_id_can_be_chosen(make_board: Callable[..., BoardProcess]) ->
         client = Client(end)
         client.enter_raw()
         assert client.output("import machine\nprint(machine.unique_id())") == "b'\\x01\\x02\\xff'\r\n"
+
+
+def test_the_clock_is_the_hosts_until_it_is_set(make_board: Callable[..., BoardProcess]) -> None:
+    from .conftest import Client
+
+    board = make_board()
+    with board.open_wire() as end:
+        client = Client(end)
+        client.enter_raw()
+        before = time.time()
+        shown = float(client.output("import time, machine\nprint(time.time())"))
+        assert before - 0.002 <= shown <= time.time()  # the board's has milliseconds
+        assert (
+            client.output(
+                "rtc = machine.RTC()\nrtc.datetime((2031, 2, 3, 0, 4, 5, 6, 250000))\n"
+                "print(rtc.datetime()[:7], time.localtime()[:6], time.gmtime(time.time())[6:], time.time_ns() // 10**9)"
+            )
+            == "(2031, 2, 3, 0, 4, 5, 6) (2031, 2, 3, 4, 5, 6) (0, 34) 1927857906\r\n"
+        )
+        assert client.output("print(rtc.datetime()[7] >= 250000)") == "True\r\n"
+        client.send(b"\x04")
+        client.read_until(b"raw REPL; CTRL-B to exit\r\n>")
+        assert client.output("import time\nprint(time.localtime()[0])") == "2031\r\n", "a reset leaves it running"
+    board.reset()
+    with board.open_wire() as end:
+        client = Client(end)
+        client.enter_raw()
+        assert client.output("import time\nprint(time.localtime()[0])") == "2031\r\n", "a hard one too"
+    board.unplug()
+    board.replug()
+    with board.open_wire() as end:
+        client = Client(end)
+        client.enter_raw()
+        shown = float(client.output("import time\nprint(time.time())"))
+        assert before - 0.002 <= shown <= time.time()
 
 
 def test_pins_both_ways(repl: Client, shared_board: BoardProcess) -> None:
