@@ -28,7 +28,8 @@ FACTS: Mapping[str, object] = {
 }
 """What a scripted board says of itself, by the letters of `session.info`."""
 
-_IS_THERE_ROOM = re.compile(rb"__import__\('gc'\)\.collect\(\)\nbytearray\(\d+\)\n__import__\('gc'\)\.collect\(\)")
+_COLLECT = rb"__import__\('gc'\)\.collect\(\)"
+_IS_THERE_ROOM = re.compile(_COLLECT + rb"\nbytearray\(\d+\)\n" + _COLLECT)
 _RESET_CHIP = b"__import__('machine').reset()"
 _GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
 _FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
