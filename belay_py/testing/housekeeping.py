@@ -67,10 +67,8 @@ class Housekeeping:
             if self._prepare():
                 facts["q"] = 1
             return (f"{facts!r}\n",)
-        if _IS_THERE_ROOM.fullmatch(code):
-            return ()  # there always is
-        if code == _RESET_CHIP:
-            return (HardReset(),)
+        if code == _RESET_CHIP or _IS_THERE_ROOM.fullmatch(code):
+            return (HardReset(),) if code == _RESET_CHIP else ()  # there always is room
         if code == IS_PREPARED + b"\n" + PREPARE:
             was_prepared = self.prepared
             return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
