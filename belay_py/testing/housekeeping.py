@@ -28,6 +28,8 @@ FACTS: Mapping[str, object] = {
 }
 """What a scripted board says of itself, by the letters of `session.info`."""
 
+_COLLECT = rb"__import__\('gc'\)\.collect\(\)"
+_IS_THERE_ROOM = re.compile(_COLLECT + rb"\nbytearray\(\d+\)\n" + _COLLECT)
 _RESET_CHIP = b"__import__('machine').reset()"
 _GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
 _FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
@@ -65,8 +67,8 @@ class Housekeeping:
             if self._prepare():
                 facts["q"] = 1
             return (f"{facts!r}\n",)
-        if code == _RESET_CHIP:
-            return (HardReset(),)
+        if code == _RESET_CHIP or _IS_THERE_ROOM.fullmatch(code):
+            return (HardReset(),) if code == _RESET_CHIP else ()  # there always is room
         if code == IS_PREPARED + b"\n" + PREPARE:
             was_prepared = self.prepared
             return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
