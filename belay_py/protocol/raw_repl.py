@@ -139,14 +139,19 @@ class RawRepl:
         self._state = ReplState.UNKNOWN
         self._outgoing += codes.CTRL_B
 
-    def interrupt(self) -> bool:
+    def interrupt(self, nonce: str = "") -> bool:
         """Queue a Ctrl-C. Return whether the board owes the end of a response, so that waiting for it makes sense.
 
         One may be swallowed (it arrives before the interpreter listens), so repeat it until the response ends; one too
         many dies at the prompt. In the middle of a raw-paste the board drops the code and answers; in the middle of
         plain code it silently clears the line, and only a new handshake brings certainty.
+
+        On boards on USB a Ctrl-C also clears the input, and with it the fence of a response in doubt. With a fresh
+        ``nonce`` (see `submit`) another fence follows then.
         """
         self._outgoing += codes.CTRL_C
+        if nonce and self._state is ReplState.OUTPUT and isinstance(self._response, MarkedResponse):
+            self._outgoing += self._response.fence_again(nonce) if self._response.doubtful else b""
         upload = self._upload
         if self._state not in RESPONDING or upload is None:
             return False

@@ -91,6 +91,16 @@ def mark(code: bytes, marker: str) -> bytes:
     return code + line_break + b"_q('%s')" % marker.encode()
 
 
+# Nothing but the prompt and the three \x04 is where it must be in a reply: a timer on the board may print anywhere.
+_REPLY_HEADER = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
+_STARVED_REPLY = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
+
+
+def _key_error(nonce: bytes) -> bytes:
+    # What stands between the traceback's first word and the exception differs between boards.
+    return rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?%s'?[^\x04]*" % re.escape(nonce)
+
+
 class MarkedResponse:
     """A response whose code ended in printing a marker, which the program could not know.
 
@@ -105,7 +115,7 @@ class MarkedResponse:
         self.boot_output: bytes | None = None
         self.doubtful = False
         """Whether the fence must be sent, or has been."""
-        self._fence_nonce = fence.encode()
+        self._fence_nonces = [fence.encode()]
         self._marker = marker.encode()
         self.end = self._marker + _CLEAN_END
         """What a response without an exception ends in."""
@@ -118,22 +128,27 @@ class MarkedResponse:
     @property
     def fence(self) -> bytes:
         """What to send when the response has become doubtful."""
-        return RAW_PASTE + b"{}['%s']" % self._fence_nonce + CTRL_D
+        return RAW_PASTE + b"{}['%s']" % self._fence_nonces[-1] + CTRL_D
 
-    def _find_fence_reply(self, whole: bytes) -> re.Match[bytes] | None:
-        # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest. What stands
-        # between the traceback's first word and the exception differs between boards.
-        # Nothing but the prompt and the three \x04 is where it must be: a timer on the board may print anywhere.
-        nonce = rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?%s'?[^\x04]*" % re.escape(self._fence_nonce)
+    def fence_again(self, nonce: str) -> bytes:
+        """Return another fence, to send behind a Ctrl-C: on USB that clears the board's input, a fence included."""
+        self._fence_nonces.append(nonce.encode())
+        return self.fence
+
+    def _find_fence_reply(self, whole: bytes) -> tuple[int, int] | None:
+        """Return where the replies to all fences begin and end; the last one is answered in any case."""
+        replies = [self._find_reply(whole, _key_error(nonce)) for nonce in self._fence_nonces]
+        if replies[-1] is not None:
+            return min(start for start, _ in filter(None, replies)), replies[-1][1]
         # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on
-        # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply.
-        starved = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
-        header = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
-        for reply in (nonce, starved):
-            found = re.compile(header + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
-            if found is not None:
-                return found
-        return None
+        # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply, unless
+        # several are owed, which look all alike.
+        return self._find_reply(whole, _STARVED_REPLY) if len(replies) == 1 else None
+
+    def _find_reply(self, whole: bytes, reply: bytes) -> tuple[int, int] | None:
+        # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest.
+        found = re.compile(_REPLY_HEADER + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
+        return None if found is None else found.span()
 
     def receive(self, data: bytes) -> bytes | None:
         """Take bytes; return what follows the response once that is over, None before."""
@@ -165,32 +180,33 @@ class MarkedResponse:
         # is there, at all of it.
         new = max(0, self._searched - _LONGEST_SIGN)
         self._searched = len(self._buffer)
-        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonce, _STARVED)):
+        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonces[-1], _STARVED)):
             return None
         whole = bytes(self._buffer)
         reply = self._find_fence_reply(whole)
         if reply is None:
             friendly = whole.rfind(_BOOTED_FRIENDLY)
             typed = whole.find(FRIENDLY_PASTE_BANNER, friendly) if friendly >= 0 else -1
-            if typed >= 0 and whole.find(b"{}['" + self._fence_nonce, typed) >= 0:
+            if typed >= 0 and whole.find(b"{}['" + self._fence_nonces[-1], typed) >= 0:
                 # A hard reset: the fence has only been typed at the friendly prompt, which echoes it.
                 boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
                 return self._finish(boot, len(whole), boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
             return None
-        before = whole[: reply.start()]
+        start, stop = reply
+        before = whole[:start]
         if (marked := before.find(self.end)) >= 0:
-            return self._finish(marked, reply.end())
+            return self._finish(marked, stop)
         end = before.rfind(_END)
         banner, reboot = _last(_RAW_BANNER, before), _last(_REBOOT, before)
         if banner is not None and reboot is not None and banner.start() > max(end, reboot.start()):
-            return self._finish(reboot.start(), reply.end(), boot_output=before[reboot.end() : banner.start()])
+            return self._finish(reboot.start(), stop, boot_output=before[reboot.end() : banner.start()])
         traceback = before.rfind(_TRACEBACK, 0, end)
         if traceback < 0:
             # An abort while the board read or compiled: nothing has run, nothing was printed. Or the program took
             # the marker's writer away: then all of it is output, up to the two ends.
             traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
         self.traceback = before[traceback + 1 : end]
-        rest = self._finish(traceback, reply.end())
+        rest = self._finish(traceback, stop)
         if not self.traceback and self._output:
             # A timer or a thread has printed between the marker and the end; what it printed stays.
             late = max(0, len(self._output) - _LONGEST_SIGN)

@@ -197,7 +197,7 @@ class Channel(asyncio.Protocol):
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
         interval = FIRST_INTERRUPT_INTERVAL
-        while not self.chip_was_reset and self.repl.interrupt() and self._loop.time() < halfway:
+        while not self.chip_was_reset and self.repl.interrupt(_fence_nonce()) and self._loop.time() < halfway:
             try:
                 event = await self._exchange(min(halfway, self._loop.time() + interval))
             except Expired:
@@ -223,7 +223,7 @@ class Channel(asyncio.Protocol):
     def interrupt(self) -> None:
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""
         self.interrupted = True
-        if not self.repl.interrupt():
+        if not self.repl.interrupt(_fence_nonce()):
             self.fail(Dropped())
         self._flush()
 
@@ -328,3 +328,7 @@ class Channel(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._timer = self._pacer = None
+
+
+def _fence_nonce() -> str:
+    return secrets.token_urlsafe(6)

@@ -55,3 +55,33 @@ def test_a_timer_that_prints_between_the_marker_and_the_end(place: int, behind: 
 def test_output_that_imitates_the_reply_before_it_was_asked_for_is_output(reply: bytes) -> None:
     response = STARVED + b"\x04Traceback\r\nValueError: real\r\n\x04>"
     assert converse(response, reply, pieces=False) == (STARVED, b"Traceback\r\nValueError: real\r\n")
+
+
+STOPPED = b"out\x04\x04>more\x04Traceback (most recent call last):\r\nKeyboardInterrupt: \r\n\x04>"
+SECOND = FENCED.replace(b"nonce", b"other")
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize("first_was_cleared", [False, True])
+def test_with_several_fences_the_response_ends_at_the_last_ones_reply(*, first_was_cleared: bool, pieces: bool) -> None:
+    marked = MarkedResponse("ab", "nonce")
+    assert marked.receive(STOPPED[:8]) is None
+    assert marked.doubtful
+    assert marked.fence_again("other") == b"\x05A\x01{}['other']\x04"
+    data = STOPPED[8:] + (b"" if first_was_cleared else FENCED) + SECOND + b"next"
+    rest = None
+    for count, piece in enumerate([data[i : i + 1] for i in range(len(data))] if pieces else [data]):
+        rest = marked.receive(piece)
+        if rest is not None:
+            assert not pieces or count == len(data) - len(b"next") - 1
+            break
+    assert rest == (b"" if pieces else b"next")
+    assert marked.take_output() == b"out\x04\x04>more"
+    assert b"KeyboardInterrupt" in marked.traceback
+
+
+def test_with_several_fences_a_board_without_memory_is_for_the_handshake() -> None:
+    marked = MarkedResponse("ab", "nonce")
+    marked.receive(b"\x04\x04>")
+    marked.fence_again("other")
+    assert marked.receive(STARVED + STARVED) is None

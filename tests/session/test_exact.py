@@ -7,7 +7,15 @@ import random
 
 import pytest
 
-from belay_py import BoardWasReset, CommunicationOptions, DeviceSession, DeviceSessionState, ExecutionError
+from belay_py import (
+    BoardWasReset,
+    CommunicationOptions,
+    DeviceSession,
+    DeviceSessionState,
+    ExecutionError,
+    Interrupted,
+    SessionTimeout,
+)
 
 WRITE = "import sys\nsys.stdout.buffer.write({!r})"
 
@@ -159,6 +167,25 @@ async def test_plain_framing_on_request(port: str) -> None:
         with pytest.raises(BoardWasReset):
             await session.execute("raise SystemExit")
         assert (await session.execute("print('x')")).output == "x\n"
+
+
+async def test_a_program_that_forges_ends_for_ever_is_interrupted(port: str) -> None:
+    # Ctrl-C clears the board's input, and with it the fence that settles the doubt.
+    async with DeviceSession(port) as session:
+        for _ in range(5):
+            task = asyncio.create_task(session.execute("while True: print('\\x04\\x04>')", timeout=20))
+            await session.wait_for_state(DeviceSessionState.ACTIVE)
+            channel = session._standing.channel
+            assert channel is not None
+            while not channel.repl._response.doubtful:
+                await asyncio.sleep(0)
+            assert await session.interrupt(timeout=10)
+            with pytest.raises(Interrupted):
+                await task
+            assert (await session.execute("print('next')")).output == "next\n"
+            with pytest.raises(SessionTimeout) as caught:
+                await session.execute("while True: print('\\x04\\x04>')", timeout=0.1)
+            assert caught.value.recovered
 
 
 async def test_interrupted_after_a_forged_end(port: str) -> None:
