@@ -155,6 +155,43 @@ try:__import__('builtins').{NAME}={_WORKSHOP}['v']
 except AttributeError:{NAME}={_WORKSHOP}['v']
 del {_WORKSHOP}"""
 
+# For boards whose heap has no room for the above. It sends less and keeps all of a value before it prints it.
+_SMALL = r"""
+def _belay_v(n,x):
+ o=[]
+ s=[iter((x,))]
+ while s:
+  try:x=next(s[-1])
+  except StopIteration:
+   s.pop()
+   if s:o.append(']')
+   continue
+  t=type(x)
+  if t is int:e='%x,'%x
+  elif t is str or t is bytes:e=repr(x)
+  elif x is None or t is bool:e=repr(x)[:3]
+  elif t is getattr(__import__('builtins'),'float',0):
+   k='Dd' if eval('1.1+1e-9!=1.1') else 'Ff'
+   e=k[0]+''.join(['%02x'%i for i in __import__('struct').pack('>'+k[1],x)])+','
+  elif t in(list,tuple,dict):
+   e='[('[t is tuple]
+   if t is dict:
+    e='{'
+    x=[i for i in x.items()for i in i]
+   s.append(iter(x))
+   if len(s)>DEEPEST+1:e='~'
+  else:e='!'+repr(t.__name__)
+  o.append(e)
+  if e[0]in'!~':break
+ o=''.join(o)
+ print('~%s:%s;%x;%s'%(n,o,len(o),n),end='')
+"""
+
+CLEAR: Final = f"try:\n del {_WORKSHOP}\nexcept NameError:pass\n__import__('gc').collect()".encode()
+"""Removes what the parts left behind when one of them did not fit."""
+INSTALL_SMALL: Final = _compact(_SMALL).encode()
+"""The encoder for small heaps, in one execution. It refuses what is not None, bool, int, float, str, bytes, list, tuple
+or dict."""
 INSTALL: Final = tuple(
     code.encode()
     for code in (

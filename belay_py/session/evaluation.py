@@ -99,8 +99,23 @@ class Evaluations:
         except ExecutionError as error:
             if error.type == "NameError":  # of what an earlier part had defined
                 await self._look_for_restart(deadline)
-            raise
+            if error.type != "MemoryError":
+                raise
+            await self._install_small(deadline)
         self._installed = epoch
+
+    async def _install_small(self, deadline: float) -> None:
+        """Send the encoder that asks for less, after the other one did not fit."""
+        try:
+            for part in (encoder.CLEAR, encoder.INSTALL_SMALL):
+                await self._execute(part, deadline)
+        except ExecutionError as error:
+            if error.type == "MemoryError":
+                error.add_note(
+                    "the board has no memory for the encoder of values, about 2 KB; none of the code ran. Free some, "
+                    "or print() the value and read the output of execute()"
+                )
+            raise
 
     async def _look_for_restart(
         self, deadline: float, *, restarted: bool = False, ran: ExecutionError | None = None

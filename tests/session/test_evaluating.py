@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BoardWasReset, CommunicationOptions, DeviceSession, ExecutionError, SessionTimeout
+from belay_py import (
+    BoardWasReset,
+    CommunicationOptions,
+    DeviceSession,
+    ExecutionError,
+    SessionTimeout,
+    ValueNotSupported,
+)
 from belay_py.session import encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from tests.conftest import Board, PtyBoard
 
@@ -186,3 +193,46 @@ x = 0
         assert frame.line == 3
         assert frame.host_line is not None
         assert linecache.getline(__file__, frame.host_line) == "1 / x\n"
+
+
+@pytest.fixture
+async def cramped(port: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DeviceSession]:
+    """A session whose board has no memory for the whole encoder."""
+    monkeypatch.setattr(encoder, "INSTALL", (*encoder.INSTALL[:3], b"raise MemoryError('in the test')"))
+    async with DeviceSession(port) as session:
+        await session.soft_reset()
+        yield session
+        await session.soft_reset()
+
+
+async def test_a_small_heap_gets_a_small_encoder(cramped: DeviceSession) -> None:
+    values: list[Any] = [
+        None, True, 0, -255, 2**70, 1.1, -0.0, float("inf"), "", "é\n'\"", b"\x00\xff", "x" * 500, b"y" * 500,
+        [], (), {}, [1, (2.5, b"x"), {"k": [None, {}]}, []], ((1,), ((),)), {"a": (3,)}, [[1], [2, [3]], 4],
+    ]  # fmt: skip
+    for value in values:
+        got = await cramped.evaluate(repr(value).replace("inf", "float('inf')"))
+        assert (got, type(got), repr(got)) == (value, type(value), repr(value))
+    await cramped.execute("print('between', end='')")
+    assert await cramped.evaluate("x = 5\nprint('no newline', end='')\nx + 1") == 6
+    assert await cramped.evaluate("'_belay_w' in globals()") is False
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [("[1, {2}]", "set"), ("type('T', (list,), {})()", "T"), ("[float]", "type")],
+)
+async def test_a_small_encoder_refuses_the_rest(cramped: DeviceSession, expression: str, message: str) -> None:
+    with pytest.raises(ValueNotSupported, match=message):
+        await cramped.evaluate(expression)
+    with pytest.raises(ValueNotSupported, match="100"):
+        await cramped.evaluate("a = []\na.append(a)\na")
+    assert await cramped.evaluate("1") == 1
+
+
+async def test_no_memory_for_any_encoder_is_said(cramped: DeviceSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder, "INSTALL_SMALL", b"raise MemoryError")
+    with pytest.raises(ExecutionError, match="MemoryError") as caught:
+        await cramped.evaluate("1")
+    assert "no memory for the encoder" in caught.value.__notes__[0]
+    assert (await cramped.execute("print(1)")).output == "1\n"

@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from belay_py import ConnectionFailed, DeviceBusy, DeviceNotFound, DeviceSession
 from belay_py.devices.locks import take
 from tests.transports.conformance import PATIENCE, descriptors
 from tests.transports.links import pty
+from tests.workers import join_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +45,8 @@ def children() -> set[int]:
 def nothing_is_left() -> Iterator[None]:
     """No descriptor, process or thread."""
     before, families = descriptors(), children()
-    threads = set(threading.enumerate())  # the blocking face's loop runs on for ever, where a test before used it
     yield
-    while ours := [it for it in {*threading.enumerate()} - threads if it.name.startswith("belay")]:
-        ours[0].join(PATIENCE)
-        assert not ours[0].is_alive()
+    join_workers()
     assert descriptors() <= before
     assert children() <= families
 

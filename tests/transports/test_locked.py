@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import termios
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,7 @@ from belay_py.transports import LinkOptions, open_transport
 from belay_py.transports.base import close_orphan
 from tests.transports.conformance import PATIENCE, Recorder, descriptors
 from tests.transports.links import Rfc2217Server, pty
+from tests.workers import join_workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,13 +46,6 @@ async def port_of(kind: str) -> AsyncIterator[tuple[str, FdPeer | None]]:
             yield {"path": path, "alt": f"alt://{path}?class=VTIMESerial"}[kind], peer
 
 
-async def join_threads() -> None:
-    """Wait for the threads that open and close."""
-    while ours := [thread for thread in threading.enumerate() if thread.name.startswith("belay")]:
-        await asyncio.to_thread(ours[0].join, PATIENCE)
-        assert not ours[0].is_alive()
-
-
 def _settings(peer: FdPeer | None) -> object:
     """The rate and modes of a pseudo-terminal, which opening it changes."""
     return None if peer is None or peer.fd is None else termios.tcgetattr(peer.fd)
@@ -67,7 +60,7 @@ async def test_a_second_owner_is_refused_before_the_port_is_opened(kind: str) ->
         with pytest.raises(DeviceBusy, match=f"in use by pid {os.getpid()} .*this process") as caught:
             await open_transport(port, Recorder(), LinkOptions(baudrate=9600))
         assert isinstance(caught.value.holder, str)
-        await join_threads()
+        await asyncio.to_thread(join_workers)
         assert descriptors() == before
         assert _settings(peer) == settings
         lock.release()
@@ -115,7 +108,7 @@ async def test_a_cancelled_opening_leaves_no_lock(kind: str) -> None:
             else:
                 transport.abort()
                 await recorder.lost
-            await join_threads()
+            await asyncio.to_thread(join_workers)
             lock = take(port)
             assert lock.is_held
             lock.release()
@@ -141,7 +134,7 @@ def test_a_loop_that_was_closed_keeps_no_lock(kind: str) -> None:
         with pytest.raises(DeviceBusy):
             take(port)
         close_orphan(transport)
-        asyncio.run(join_threads())
+        join_workers()
         take(port).release()
 
 

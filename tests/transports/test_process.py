@@ -6,7 +6,6 @@ import asyncio
 import os
 import shlex
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from belay_py.errors import ConnectionFailed, Disconnected
 from belay_py.transports import LinkOptions, open_transport
 from belay_py.transports.base import close_orphan
 from tests.transports.conformance import PATIENCE, Recorder, descriptors
+from tests.workers import join_workers
 
 if TYPE_CHECKING:
     from belay_py.transports import Transport
@@ -37,13 +37,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     except FileNotFoundError:
         return False
-
-
-def join_threads() -> None:
-    """Wait for every thread of ours, and for those that they start."""
-    while ours := [thread for thread in threading.enumerate() if thread.name.startswith("belay")]:
-        ours[0].join(PATIENCE)
-        assert not ours[0].is_alive()
 
 
 async def _open(port: str) -> tuple[Transport, Recorder]:
@@ -174,7 +167,7 @@ async def test_a_cancelled_opening_leaves_no_child(tmp_path: Path) -> None:
             else:
                 transport.abort()
                 await recorder.lost
-            await asyncio.to_thread(join_threads)
+            await asyncio.to_thread(join_workers)
     for line in marks.read_text().split() if marks.exists() else ():
         assert not is_alive(int(line))
     assert descriptors() == before
@@ -190,7 +183,7 @@ def test_a_child_does_not_outlive_a_loop_that_was_closed() -> None:
 
     pid = asyncio.run(leave())
     close_orphan(found[0])
-    join_threads()
+    join_workers()
     assert not is_alive(pid)
 
 

@@ -10,7 +10,6 @@ import logging
 import os
 import termios
 import threading
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from belay_py.transports.serial_port import open_serial
 from belay_py.transports.serial_transport import DirectSerialTransport
 from tests.transports.conformance import PATIENCE, Recorder, descriptors
 from tests.transports.links import pty
+from tests.workers import join_workers
 
 
 async def _fails(port: str, error: type[Exception], options: LinkOptions | None = None) -> str:
@@ -303,9 +303,7 @@ async def test_cancelling_at_any_turn_leaves_nothing_open() -> None:
             else:
                 transport.abort()
                 await recorder.lost
-            for thread in threading.enumerate():
-                if thread.name.startswith("belay opening"):
-                    await asyncio.to_thread(partial(thread.join, PATIENCE))
+            await asyncio.to_thread(join_workers)
             assert descriptors() == before
             del opening
         gc.collect()
