@@ -110,8 +110,9 @@ class DeviceSession(Monitored):
         """Open the port, bring the board to a verified raw prompt, without a reset, and ask it what it is.
 
         Does nothing when the session is connected already. A program that runs on the board is interrupted. Raises
-        `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds) or
-        `IllegalTransition` after `close`.
+        `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds), `SessionTimeout` (an
+        operation of somebody else does not end in time), `SessionClosed` (it was disconnected meanwhile),
+        `SettingsError` for a trace that cannot be written, or `IllegalTransition` after `close`.
         """
         await self._link.connect(self._standing.deadline(self.options.connection_timeout))
 
@@ -199,9 +200,9 @@ class DeviceSession(Monitored):
         ``timeout`` is seconds for everything, waiting for other operations included; None takes
         ``operation_timeout``, and ``math.inf`` means that a person watches. ``stdin`` is what the code can read while
         it runs: bytes, text (each line end is the Enter key), an open file or an asynchronous iterator. ``filename``
-        is the host's file that the code came from, for tracebacks. Raises `ExecutionError` (the device's exception),
-        `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `InvalidCode` or
-        `SessionClosed`.
+        is the host's file that the code came from, for tracebacks. Raises `ExecutionError` (the device's exception; a
+        `CodeTooLarge` where the code did not fit), `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`,
+        `OutcomeUnknown`, `ProtocolViolation`, `InvalidCode` or `SessionClosed`.
         """
         try:
             return await self._operations.run(encode_code(code), timeout, self._stdin(stdin))
@@ -295,7 +296,7 @@ class DeviceSession(Monitored):
         """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs.
 
         The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Raises `SessionTimeout`,
-        `OutcomeUnknown` or `SessionClosed`.
+        `OutcomeUnknown`, `Disconnected`, `Interrupted` or `SessionClosed`.
         """
         return await self._resets.soft(timeout)
 
