@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # the micro:bit at 9,000 bytes, the virtual board at nine tenths of its heap). So it is asked for one block of that
 # size, which raises MemoryError and harms nothing. What the latest code left behind is collected first.
 _ASK: Final = b"__import__('gc').collect()\nbytearray(%d)\n__import__('gc').collect()"
-_ALWAYS_FITS = 1024
+ALWAYS_FITS: Final = 1024
 """Bytes of code that are sent unasked: the code which asks a board about itself was longer."""
 _LINE_GROWS_BY = 512
 """Room for the code's own reader, beside the code."""
@@ -35,7 +35,7 @@ async def require_room(channel: Channel, code: bytes, deadline: float) -> None:
     Raises what `Channel.execute` raises too, and `Dropped` when an interrupt came meanwhile.
     """
     features = channel.repl.features
-    if len(code) <= max(_ALWAYS_FITS, channel.code_room) or features is None or features.raw_paste:
+    if len(code) <= max(ALWAYS_FITS, channel.code_room) or features is None or features.raw_paste:
         return
     event = await channel.execute(_ASK % (len(code) + _LINE_GROWS_BY), deadline)
     if channel.interrupted:
@@ -56,7 +56,7 @@ def too_large(channel: Channel, code: bytes, event: Finished, *, silent: bool) -
     text = to_text(event.traceback)
     if channel.repl.cut_short:
         return _too_large(channel, code, text, "not_started")
-    if len(code) * _LEAST_SHARE < (channel.heap or _ALWAYS_FITS * _LEAST_SHARE):
+    if len(code) * _LEAST_SHARE < (channel.heap or ALWAYS_FITS * _LEAST_SHARE):
         return None
     return _too_large(channel, code, text, "unknown")
 

@@ -21,7 +21,7 @@ from belay_py.errors import (
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Dropped, Expired, LinkLost
 from belay_py.session.execution import ExecutionResult
-from belay_py.session.memory import require_room, too_large
+from belay_py.session.memory import ALWAYS_FITS, require_room, too_large
 from belay_py.session.text import to_text
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 
@@ -58,7 +58,8 @@ class Operations:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
         started = time.perf_counter()
         try:
-            await require_room(channel, source, deadline)
+            if len(source) > ALWAYS_FITS:
+                await require_room(channel, source, deadline)
             if stdin is not None:
                 stdin.feed(channel)
             event = await channel.execute(source, deadline, sink)
