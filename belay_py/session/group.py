@@ -35,7 +35,7 @@ class Turns:
         (self._groups[-1].turn if self._groups else self._turn).release()
 
     def _of_caller(self) -> Turn:
-        mine = [group for group in _memberships.get() if group in self._groups]
+        mine = [group for group in _memberships.get() if group in self._groups and group.is_open]
         return mine[-1].turn if mine else self._turn
 
     def group(self) -> Group:
@@ -59,6 +59,10 @@ class Group:
         self._turns = turns
         self._begun = False
 
+    @property
+    def is_open(self) -> bool:
+        return self._begun
+
     async def begin(self, deadline: float) -> None:
         """Wait for the session's turn and keep it. Raises `SessionTimeout`."""
         await self._turns.wait(deadline)
@@ -68,11 +72,11 @@ class Group:
     @contextlib.contextmanager
     def membership(self) -> Iterator[None]:
         """Make the running task, and the tasks that it starts in here, members."""
-        token = _memberships.set((*_memberships.get(), self))
+        _memberships.set((*_memberships.get(), self))
         try:
             yield
         finally:
-            _memberships.reset(token)
+            _memberships.set(tuple(group for group in _memberships.get() if group is not self))
 
     def end(self) -> None:
         """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""

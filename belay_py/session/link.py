@@ -46,9 +46,7 @@ class Link:
             await asyncio.shield(self._ending)
         channel = self._standing.channel
         self._lifecycle.fire("connect")
-        if channel is not None:
-            await channel.closed()  # the one before, which went into ERROR, may still hold the port
-        connection = await self._open(deadline, reset_chip=reset_chip)
+        connection = await self._open(deadline, channel, reset_chip=reset_chip)
         self._accept(connection)
 
     async def reconnect(self, deadline: float) -> bool:
@@ -99,10 +97,10 @@ class Link:
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _open(self, deadline: float, *, reset_chip: bool) -> Connection:
+    async def _open(self, deadline: float, before: Channel | None, *, reset_chip: bool) -> Connection:
         """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
         self._opening = opening = asyncio.get_running_loop().create_task(
-            open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
+            self._open_after(before, deadline, reset_chip=reset_chip)
         )
         try:
             connection = await opening
@@ -128,6 +126,11 @@ class Link:
             # A disconnect came between the opening's end and this; `_end` closes what was opened.
             raise SessionClosed("the session was disconnected while it was connecting")
         return connection
+
+    async def _open_after(self, before: Channel | None, deadline: float, *, reset_chip: bool) -> Connection:
+        if before is not None:
+            await before.closed()  # it went into ERROR, and may still hold the port
+        return await open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
 
     def _accept(self, connection: Connection) -> None:
         """Take a connection into use."""

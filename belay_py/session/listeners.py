@@ -11,6 +11,7 @@ import inspect
 import logging
 import weakref
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from belay_py.events import SessionEvent, StateChanged
@@ -82,8 +83,8 @@ class _Subscription:
                 return
             self._waiting.append((event, awaitable))
             if self._task is None:
-                self._task = asyncio.get_running_loop().create_task(self._drain())
-        except Exception:  # noqa: BLE001  listeners are other people's code: their errors must not end a session
+                self._task = asyncio.get_running_loop().create_task(self._drain(), context=Context())
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001  listeners are other people's code: their errors must not end a session
             _log.exception("the listener %r failed on %r", self._listener, event)
 
     async def _drain(self) -> None:
@@ -93,7 +94,9 @@ class _Subscription:
                 event, awaitable = self._waiting[0]
                 try:
                     await awaitable
-                except Exception:  # noqa: BLE001  as above
+                except (Exception, asyncio.CancelledError):  # noqa: BLE001  as above
+                    if (me := asyncio.current_task()) is not None and me.cancelling():
+                        raise
                     _log.exception("the listener %r failed on %r", self._listener, event)
                 finally:
                     self._waiting.popleft()

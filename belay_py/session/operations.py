@@ -67,6 +67,7 @@ class Operations:
             if stdin is not None:
                 stdin.stop()
             await self.end_badly(channel, error, may_have_run=channel.repl.may_have_started)
+        unread = stdin is not None and stdin.stop()
         if isinstance(event, BoardReset):
             await self.recovery.bring_back(channel, restarted=True, boot_output=to_text(event.boot_output))
             raise BoardWasReset(
@@ -74,7 +75,6 @@ class Operations:
                 output_bytes=event.output,
             )
         duration = time.perf_counter() - started
-        unread = stdin is not None and stdin.stop()
         if channel.marked and is_unprepared(event.traceback):
             await self._look_for_a_restart(channel, event)
         elif unread:

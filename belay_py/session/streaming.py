@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from belay_py.errors import SessionTimeout
+from belay_py.errors import BelayError, SessionTimeout
 from belay_py.session.text import TextDecoder
 
 if TYPE_CHECKING:
@@ -138,15 +138,21 @@ async def decoded(chunks: AsyncGenerator[bytes], mode: TextMode) -> AsyncGenerat
     """Turn bytes into text, in pieces or by lines (without their ends); closes ``chunks`` when it is closed."""
     decoder, unfinished = TextDecoder(), [""]
     async with aclosing(chunks):
-        async for data in chunks:
-            text = decoder.decode(data)
-            if mode == "lines":
-                first, *others = text.split("\n")
-                unfinished.append(first)
-                for other in others:
-                    yield "".join(unfinished)
-                    unfinished = [other]
-            elif text:
-                yield text
+        error: Exception | None = None
+        try:
+            async for data in chunks:
+                text = decoder.decode(data)
+                if mode == "lines":
+                    first, *others = text.split("\n")
+                    unfinished.append(first)
+                    for other in others:
+                        yield "".join(unfinished)
+                        unfinished = [other]
+                elif text:
+                    yield text
+        except BelayError as failure:
+            error = failure
         if rest := "".join(unfinished) + decoder.decode(b"", final=True):
             yield rest
+        if error is not None:
+            raise error
