@@ -84,7 +84,7 @@ class _Subscription:
             self._waiting.append((event, awaitable))
             if self._task is None:
                 self._task = asyncio.get_running_loop().create_task(self._drain(), context=Context())
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001  listeners are other people's code: their errors must not end a session
+        except (Exception, asyncio.CancelledError):  # listeners are others' code: nothing of it may end a session
             _log.exception("the listener %r failed on %r", self._listener, event)
 
     async def _drain(self) -> None:
@@ -94,7 +94,7 @@ class _Subscription:
                 event, awaitable = self._waiting[0]
                 try:
                     await awaitable
-                except (Exception, asyncio.CancelledError):  # noqa: BLE001  as above
+                except (Exception, asyncio.CancelledError):
                     if (me := asyncio.current_task()) is not None and me.cancelling():
                         raise
                     _log.exception("the listener %r failed on %r", self._listener, event)
