@@ -11,7 +11,18 @@ import secrets
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
-from belay_py.protocol import IS_PREPARED, PREPARE, BoardReset, Event, Finished, Output, RawRepl, Ready, ReplState
+from belay_py.protocol import (
+    IS_PREPARED,
+    PREPARE,
+    RESPONDING,
+    BoardReset,
+    Event,
+    Finished,
+    Output,
+    RawRepl,
+    Ready,
+    ReplState,
+)
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
 
@@ -129,13 +140,19 @@ class Channel(asyncio.Protocol):
 
     @property
     def exchange(self) -> asyncio.Future[Event] | None:
-        """What somebody waits for, if anybody does: it is done when the exchange is over."""
-        return self._waiter if self._waiter is not None and not self._waiter.done() else None
+        """What somebody waits for, if code is to run or runs: it is done when the exchange is over."""
+        runs = self.repl.state in RESPONDING and self._waiter is not None and not self._waiter.done()
+        return self._waiter if runs else None
 
     @property
     def is_of_this_loop(self) -> bool:
         """Whether the running event loop is the one that it was opened in."""
         return self._loop is asyncio.get_running_loop()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the event loop that it was opened in is closed."""
+        return self._loop.is_closed()
 
     async def execute(
         self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
@@ -196,8 +213,9 @@ class Channel(asyncio.Protocol):
         self.resume_reading()
         now = self._loop.time()
         halfway = now + (deadline - now) / 2
+        restarted = self.chip_was_reset
         interval = FIRST_INTERRUPT_INTERVAL
-        while not self.chip_was_reset and self.repl.interrupt(_fence_nonce()) and self._loop.time() < halfway:
+        while not restarted and self.repl.interrupt(_fence_nonce()) and self._loop.time() < halfway:
             try:
                 event = await self._exchange(min(halfway, self._loop.time() + interval))
             except Expired:
@@ -207,10 +225,11 @@ class Channel(asyncio.Protocol):
                 break
             if isinstance(event, Finished):
                 return False
+            restarted = True
             break
         await self.enter(deadline)
-        was_reset, self.chip_was_reset = self.chip_was_reset, False
-        return await self._prepare(deadline) if self.tells_restarts else was_reset
+        self.chip_was_reset = False
+        return await self._prepare(deadline) if self.tells_restarts else restarted
 
     async def _prepare(self, deadline: float) -> bool:
         """Make responses markable again; return whether the interpreter is another one than before."""
@@ -299,7 +318,7 @@ class Channel(asyncio.Protocol):
     def _on_timer(self) -> None:
         # One timer serves every exchange: it is armed for the earliest deadline and moves on when that was met.
         self._timer = None
-        if self.exchange is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() >= self._deadline:
             self.fail(Expired())

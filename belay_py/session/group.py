@@ -43,11 +43,20 @@ class Turns:
         return Group(self)
 
     def enter(self, group: Group) -> None:
+        """Begin a group whose maker has the turn."""
         self._groups.append(group)
 
     def leave(self, group: Group) -> None:
-        self._groups.remove(group)
-        self.release()
+        """End a group and give the turn on."""
+        if group in self._groups:
+            self._groups.remove(group)
+            self.release()
+
+    def forget(self) -> None:
+        """Free the turn, whoever had it or waited for it: they belonged to an event loop that is closed."""
+        self._groups.clear()
+        self._turn = Turn()
+        self.take = self._turn.take
 
 
 class Group:
@@ -61,6 +70,7 @@ class Group:
 
     @property
     def is_open(self) -> bool:
+        """Whether members may still queue inside."""
         return self._begun
 
     async def begin(self, deadline: float) -> None:
@@ -87,3 +97,8 @@ class Group:
             self._turns.leave(self)
         else:
             self.turn.when_free = lambda: self._turns.leave(self)
+
+
+def leave_all_groups() -> None:
+    """Make whoever runs in this context a member of none."""
+    _memberships.set(())

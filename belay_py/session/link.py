@@ -7,16 +7,19 @@ import time
 from typing import TYPE_CHECKING
 
 from belay_py import events
-from belay_py.errors import ConnectionFailed, SessionClosed
+from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from belay_py.session.channel import Channel
     from belay_py.session.connection import Connection
     from belay_py.session.standing import Standing
 
 _State = DeviceSessionState
+_BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
 
 
 class Link:
@@ -29,24 +32,36 @@ class Link:
         self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
+        self.endings = 0
+        """Counts the calls of `disconnect` and `close`."""
 
     async def connect(self, deadline: float) -> None:
         """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors."""
-        turn = self._standing.turn
+        standing, turn = self._standing, self._standing.turn
+        if (
+            standing.channel is not None
+            and not standing.channel.is_of_this_loop
+            and not self._lifecycle.allows("connect")
+        ):
+            raise standing.unusable()
         await turn.wait(deadline)
         try:
-            if not self._standing.usable:
+            if not standing.usable:
                 await self.connect_in_turn(deadline)
         finally:
             turn.release()
 
-    async def connect_in_turn(self, deadline: float, *, reset_chip: bool = False) -> None:
-        """Connect; the caller has the turn, and there is no usable channel. See `open_connection`."""
+    async def connect_in_turn(self, deadline: float, *, reset_chip: bool = False, patient: bool = False) -> None:
+        """Connect; the caller has the turn, and there is no usable channel.
+
+        ``reset_chip`` is for `open_connection`. With ``patient`` a port that is not there yet is tried again until the
+        deadline: a board with native USB is away while it restarts.
+        """
         if self._ending is not None:
             await asyncio.shield(self._ending)
         channel = self._standing.channel
         self._lifecycle.fire("connect")
-        connection = await self._open(deadline, channel, reset_chip=reset_chip)
+        connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
         self._accept(connection)
 
     async def reconnect(self, deadline: float) -> bool:
@@ -54,11 +69,13 @@ class Link:
 
         Operations that were waiting go on afterwards.
         """
-        standing = self._standing
+        standing, endings = self._standing, self.endings
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
-            await self.disconnect()
+            await self._disconnect()
+            if self.endings != endings:
+                raise SessionClosed("the session was disconnected while it was reconnecting")
             await self.connect_in_turn(deadline)
             return standing.boot_epoch != epoch
         finally:
@@ -66,6 +83,10 @@ class Link:
 
     async def disconnect(self) -> None:
         """End the connection, whatever it does at the moment. Returns when it has ended."""
+        self.endings += 1
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
@@ -73,6 +94,8 @@ class Link:
             standing = self._standing
             standing.trouble = "this program disconnected it"
             channel, standing.channel = standing.channel, None
+            if channel is not None and channel.is_orphan:
+                standing.turn.forget()
             ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening))
             self._ending = ending
             ending.add_done_callback(self._ended)
@@ -97,11 +120,9 @@ class Link:
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _open(self, deadline: float, before: Channel | None, *, reset_chip: bool) -> Connection:
+    async def _open(self, work: Coroutine[None, None, Connection]) -> Connection:
         """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
-        self._opening = opening = asyncio.get_running_loop().create_task(
-            self._open_after(before, deadline, reset_chip=reset_chip)
-        )
+        self._opening = opening = asyncio.get_running_loop().create_task(work)
         try:
             connection = await opening
         except asyncio.CancelledError:
@@ -127,10 +148,19 @@ class Link:
             raise SessionClosed("the session was disconnected while it was connecting")
         return connection
 
-    async def _open_after(self, before: Channel | None, deadline: float, *, reset_chip: bool) -> Connection:
+    async def _open_after(
+        self, before: Channel | None, deadline: float, *, reset_chip: bool, patient: bool
+    ) -> Connection:
+        loop = asyncio.get_running_loop()
         if before is not None:
             await before.closed()  # it went into ERROR, and may still hold the port
-        return await open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
+        while True:
+            try:
+                return await open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
+            except (DeviceNotFound, DeviceBusy, ConnectionFailed):
+                if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
+                    raise
+                await asyncio.sleep(_BETWEEN_ATTEMPTS)
 
     def _accept(self, connection: Connection) -> None:
         """Take a connection into use."""

@@ -11,10 +11,11 @@ import inspect
 import logging
 import weakref
 from collections import deque
-from contextvars import Context
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from belay_py.events import SessionEvent, StateChanged
+from belay_py.session.group import leave_all_groups
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,6 +67,9 @@ class _Subscription:
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Callable[[SessionEvent], object] = listener
+        # The subscriber's context, not that of whoever causes an event: his groups are not the listener's.
+        self._context = copy_context()
+        self._context.run(leave_all_groups)
         self._waiting: deque[tuple[SessionEvent, Awaitable[None]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._missed = 0
@@ -83,8 +87,8 @@ class _Subscription:
                 return
             self._waiting.append((event, awaitable))
             if self._task is None:
-                self._task = asyncio.get_running_loop().create_task(self._drain(), context=Context())
-        except (Exception, asyncio.CancelledError):  # listeners are others' code: nothing of it may end a session
+                self._task = asyncio.get_running_loop().create_task(self._drain(), context=self._context.copy())
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001  others' code: nothing of it may end a session
             _log.exception("the listener %r failed on %r", self._listener, event)
 
     async def _drain(self) -> None:

@@ -115,13 +115,15 @@ class Operations:
         interval = FIRST_INTERRUPT_INTERVAL
         # Only as long as it is the same execution: the next one is somebody else's.
         while channel.exchange is exchange:
-            if loop.time() >= deadline:
-                raise SessionTimeout(
-                    "the code on the board catches Ctrl-C and goes on; reset the board", recovered=False
-                )
             channel.interrupt()
             await asyncio.wait([exchange], timeout=min(interval, max(0, deadline - loop.time())))
             interval = min(interval * 2, LONGEST_INTERRUPT_INTERVAL)
+            if loop.time() >= deadline and channel.exchange is exchange:
+                raise SessionTimeout(
+                    "the code on the board has not stopped yet: it catches Ctrl-C and goes on, or needs more time; "
+                    "interrupt() again, or reset the board",
+                    recovered=False,
+                )
         return True
 
     async def end_badly(self, channel: Channel, error: BaseException, *, may_have_run: bool) -> NoReturn:

@@ -50,11 +50,14 @@ class Recovery:
         """Begin one; the caller has the turn, which is passed on at its end.
 
         ``restarted`` says that the board is known to have restarted, ``boot_output`` what it printed. ``limit`` is
-        seconds, by default ``recovery_timeout``. The result is whether the board is ready.
+        seconds, at least and by default ``recovery_timeout``. The result is whether the board is ready.
         """
-        work = self._recover(channel, restarted, boot_output, limit or self._standing.options.recovery_timeout)
+        work = self._recover(channel, restarted, boot_output, self._limit(limit))
         self._task = asyncio.get_running_loop().create_task(work)
         return self._task
+
+    def _limit(self, limit: float | None) -> float:
+        return max(limit or 0.0, self._standing.options.recovery_timeout)
 
     async def bring_back(
         self, channel: Channel, *, restarted: bool = False, boot_output: str = "", limit: float | None = None
@@ -66,7 +69,9 @@ class Recovery:
         standing = self._standing
         try:
             restarted |= await self._to_the_prompt(channel, limit)
-        except (LinkLost, ProtocolViolation):
+        except LinkLost:
+            return self._give_up(channel, "the link was lost while the board was brought back to its prompt")
+        except ProtocolViolation:
             return self._give_up(channel, "the board answered nonsense while it was brought back to its prompt")
         except Expired:
             if b"MemoryError" in channel.repl.unanswered:
@@ -79,6 +84,9 @@ class Recovery:
             )
         except asyncio.CancelledError:
             self._give_up(channel, "the event loop was shut down while the board was brought back to its prompt")
+            raise
+        except Exception as error:
+            self._give_up(channel, f"bringing the board back to its prompt failed ({error})")
             raise
         else:
             if restarted:

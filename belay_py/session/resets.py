@@ -6,10 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, ProtocolViolation, SessionTimeout
+from belay_py.errors import (
+    ConnectionFailed,
+    Interrupted,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionClosed,
+    SessionTimeout,
+)
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.protocol import BoardReset, Finished
-from belay_py.session.channel import Expired, LinkLost
+from belay_py.session.channel import Dropped, Expired, LinkLost
 from belay_py.session.text import to_text
 from belay_py.session.tracebacks import execution_error
 from belay_py.transports.profiled import profile_of
@@ -17,7 +24,6 @@ from belay_py.transports.profiled import profile_of
 if TYPE_CHECKING:
     from belay_py.session.channel import Channel
     from belay_py.session.link import Link
-    from belay_py.session.operations import Operations
     from belay_py.session.recovery import Recovery
     from belay_py.session.standing import Standing
 
@@ -25,7 +31,6 @@ _RESET_CHIP: Final = b"__import__('machine').reset()"
 # A board on a UART greets again within a second. Some say nothing before they are spoken to (tried on the Pico
 # emulator), and a boot.py that is still running then is interrupted.
 _LONGEST_SILENCE = 1.5
-_BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,8 @@ class Boot:
 class Resets:
     """The resets of one session."""
 
-    def __init__(self, standing: Standing, operations: Operations, recovery: Recovery, link: Link) -> None:
+    def __init__(self, standing: Standing, recovery: Recovery, link: Link) -> None:
         self._standing = standing
-        self._operations = operations
         self._recovery = recovery
         self._link = link
 
@@ -55,8 +59,21 @@ class Resets:
         channel = await standing.begin(deadline)
         try:
             event = await channel.soft_reset(deadline)
-        except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
-            await self._operations.end_badly(channel, error, may_have_run=True)
+        except LinkLost as error:
+            standing.turn.release()
+            raise OutcomeUnknown(
+                f"{error.__cause__ or standing.trouble}. The board was restarting"
+            ) from error.__cause__
+        except Expired:
+            # Ctrl-D at a verified prompt is a restart, if a slow one.
+            ready = await self._recovery.bring_back(channel, restarted=not channel.tells_restarts)
+            outcome = "it is ready again" if ready else f"and since then {standing.trouble}"
+            raise SessionTimeout(
+                f"the board did not finish its restart before the deadline; {outcome}", recovered=ready
+            ) from None
+        except BaseException:
+            self._recovery.start(channel, restarted=not channel.tells_restarts)
+            raise
         output = to_text(event.boot_output.removeprefix(b"OK\r\n"))
         if not await self._recovery.bring_back(channel, restarted=True, boot_output=output):
             raise SessionTimeout(f"the board restarted, but then {standing.trouble}", recovered=False)
@@ -67,10 +84,10 @@ class Resets:
         standing = self._standing
         deadline = standing.deadline(timeout, standing.options.connection_timeout)
         await standing.turn.wait(deadline)
-        epoch = standing.boot_epoch
+        epoch, endings = standing.boot_epoch, self._link.endings
         channel = standing.channel
         if channel is None or not standing.usable:
-            await self._connect(deadline, reset_chip=True)
+            await self._connect(deadline, endings, reset_chip=True)
         else:
             standing.lifecycle.flip("begin")
             try:
@@ -78,15 +95,15 @@ class Resets:
                     await profile_of(standing.options.port, standing.options.communication.profile)
                 )
             except LinkLost:
-                await self._connect(deadline)
+                await self._connect(deadline, endings)
             except ConnectionFailed:
                 standing.end()
                 raise
             except BaseException:
-                self._recovery.start(channel)  # cancelled: the caller does not wait for it
+                self._recovery.start(channel)  # above all cancelled: the caller does not wait for it
                 raise
             else:
-                await self._bring_back(channel, deadline)
+                await self._bring_back(channel, deadline, endings)
         return self._told(epoch, "")
 
     async def hard(self, timeout: float | None) -> Boot:
@@ -94,20 +111,24 @@ class Resets:
         standing = self._standing
         deadline = standing.deadline(timeout, standing.options.connection_timeout)
         channel = await standing.begin(deadline)
-        epoch = standing.boot_epoch
+        epoch, endings = standing.boot_epoch, self._link.endings
         channel.chip_was_reset = True
         output = ""
         try:
             event = await channel.execute(_RESET_CHIP, min(deadline, _now() + _LONGEST_SILENCE))
         except LinkLost:
-            await self._connect(deadline)
+            await self._connect(deadline, endings)
+        except Dropped:
+            channel.chip_was_reset = False
+            await self._recovery.bring_back(channel)
+            raise Interrupted("the reset was stopped by interrupt() before the board had it") from None
         except (Expired, ProtocolViolation):
-            await self._bring_back(channel, deadline)
+            await self._bring_back(channel, deadline, endings)
         except BaseException:
-            self._recovery.start(channel)  # cancelled: the caller does not wait for it
+            self._recovery.start(channel)  # above all cancelled: the caller does not wait for it
             raise
         else:
-            output = await self._after_answer(channel, event, deadline)
+            output = await self._after_answer(channel, event, deadline, endings)
         return self._told(epoch, output)
 
     def _told(self, epoch_before: int, output: str) -> Boot:
@@ -116,11 +137,11 @@ class Resets:
             raise ProtocolViolation("the reset was sent, but the board has not restarted; press its reset button")
         return Boot(epoch, output=output)
 
-    async def _after_answer(self, channel: Channel, event: Finished | BoardReset, deadline: float) -> str:
+    async def _after_answer(self, channel: Channel, event: Finished | BoardReset, deadline: float, endings: int) -> str:
         if isinstance(event, BoardReset):
             # What boot.py and main.py print comes before the banner; the code itself has printed nothing.
             output = to_text(event.output + event.boot_output)
-            await self._bring_back(channel, deadline, restarted=True, output=output)
+            await self._bring_back(channel, deadline, endings, restarted=True, output=output)
             return output
         channel.chip_was_reset = False
         self._standing.end()
@@ -131,30 +152,23 @@ class Resets:
         return ""
 
     async def _bring_back(
-        self, channel: Channel, deadline: float, *, restarted: bool = False, output: str = ""
+        self, channel: Channel, deadline: float, endings: int, *, restarted: bool = False, output: str = ""
     ) -> None:
-        limit = max(0.0, deadline - _now())
-        ready = await self._recovery.bring_back(channel, restarted=restarted, boot_output=output, limit=limit)
-        if ready:
+        limit = deadline - _now()
+        if await self._recovery.bring_back(channel, restarted=restarted, boot_output=output, limit=limit):
             return
-        if self._standing.lifecycle.state is not DeviceSessionState.DISCONNECTED:
+        if self._standing.lifecycle.state is not DeviceSessionState.DISCONNECTED or self._link.endings != endings:
             raise SessionTimeout(f"the board was reset, but then {self._standing.trouble}", recovered=False)
         # It has left the bus only now.
         await self._standing.turn.wait(deadline)
-        await self._connect(deadline)
+        await self._connect(deadline, endings)
 
-    async def _connect(self, deadline: float, *, reset_chip: bool = False) -> None:
+    async def _connect(self, deadline: float, endings: int, *, reset_chip: bool = False) -> None:
         """Connect to a board whose link went away with it, or that is stuck; has the turn, and gives it on."""
         try:
-            while True:
-                try:
-                    await self._link.connect_in_turn(deadline, reset_chip=reset_chip)
-                except (DeviceNotFound, DeviceBusy, ConnectionFailed):
-                    if reset_chip or _now() + _BETWEEN_ATTEMPTS >= deadline:
-                        raise
-                    await asyncio.sleep(_BETWEEN_ATTEMPTS)
-                else:
-                    return
+            if self._link.endings != endings:
+                raise SessionClosed("the session was disconnected while its board was being reset")
+            await self._link.connect_in_turn(deadline, reset_chip=reset_chip, patient=not reset_chip)
         finally:
             self._standing.turn.release()
 

@@ -65,7 +65,7 @@ class DeviceSession(Monitored):
         self._operations = Operations(self._standing, self._recovery)
         self._evaluations = Evaluations(self._operations)
         self._link = Link(self._standing)
-        self._resets = Resets(self._standing, self._operations, self._recovery, self._link)
+        self._resets = Resets(self._standing, self._recovery, self._link)
         self._monitoring = Monitoring(self._standing)
 
     def __repr__(self) -> str:
@@ -120,7 +120,8 @@ class DeviceSession(Monitored):
         """Close the port, if it is open, and connect anew, after the operation that runs and before those that wait.
 
         The board is not reset. ``timeout`` is seconds for all of it, by default ``connection_timeout``. Raises what
-        `connect` raises, and `SessionTimeout` when the operation that runs does not end in time.
+        `connect` raises: `SessionTimeout` when the operation that runs does not end in time, `SessionClosed` when
+        somebody disconnects it meanwhile.
         """
         restarted = await self._link.reconnect(self._standing.deadline(timeout, self.options.connection_timeout))
         return Boot(self.boot_epoch, restarted=restarted)
@@ -174,7 +175,8 @@ class DeviceSession(Monitored):
     async def exclusive(self, *, timeout: float | None = None) -> AsyncIterator[Self]:
         """Keep the board for the length of a ``with`` block: nobody else's operation comes in between.
 
-        Operations of the block, and of tasks that it starts, go on as usual; those of others wait for its end. Raises
+        Members are the task that enters the block and the tasks that it starts in there: their operations go on as
+        usual, those of others wait for its end. Raises
         `SessionTimeout` when it does not begin within ``timeout`` seconds, by default ``operation_timeout``.
         """
         group = self._group()

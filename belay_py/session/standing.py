@@ -65,8 +65,12 @@ class Standing:
         channel = self.channel
         if channel is None or not channel.in_step or not channel.is_of_this_loop or not self.lifecycle.allows("begin"):
             self.turn.release()
-            raise self._unusable()
-        self.lifecycle.flip("begin")
+            raise self.unusable()
+        try:
+            self.lifecycle.flip("begin")
+        except BaseException:  # nothing that a watcher raises comes here, but the turn must never be lost
+            self.turn.release()
+            raise
         self.last_used = time.time()
         return channel
 
@@ -89,7 +93,8 @@ class Standing:
         self.boot_epoch += 1
         self.listeners.emit(events.BoardReset, boot_epoch=self.boot_epoch, output=output)
 
-    def _unusable(self) -> SessionClosed | Disconnected:
+    def unusable(self) -> SessionClosed | Disconnected:
+        """Return the error that says why nothing can be run now."""
         state = self.lifecycle.state
         if state is _State.CREATED:
             return SessionClosed("the session is not connected; use it in `with` or `async with`, or connect() it")

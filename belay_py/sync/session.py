@@ -196,7 +196,11 @@ class DeviceSession:
             with group.membership():
                 yield self
         finally:
-            self._run_if_alive(_call(group.end))
+            try:
+                self._run_if_alive(_call(group.end))
+            except KeyboardInterrupt:
+                self._run_if_alive(_call(group.end))  # it may have come before the first one began
+                raise
 
     def execute(
         self,

@@ -193,6 +193,10 @@ async def meet(first: str, second: str, turn: int, board: ScriptedBoard) -> bool
         assert session.state is State.DISPOSED
         assert not board.connected
     elif session.state is not State.DISPOSED:
+        if second == "disconnect" and not was_over:
+            assert not board.connected, "what was disconnected stays so"
+        while not board._wire.plugged:
+            await asyncio.sleep(0.1)
         await session.connect()
         assert (await session.execute("last", timeout=30)).output == "done"
     await session.close()
