@@ -190,3 +190,36 @@ def test_a_listener_of_the_blocking_face_may_use_its_session(port: str) -> None:
         with pytest.raises(ExecutionError):
             session.execute("1/0")
     assert found == [2]
+
+
+def cancel_me() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    future.result()
+
+
+async def test_a_listener_that_lets_a_cancellation_out_changes_nothing(
+    port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[events.SessionEvent] = []
+    all_told = asyncio.Event()
+
+    def plain(_: events.SessionEvent) -> None:
+        cancel_me()
+
+    async def asynchronous(event: events.SessionEvent) -> None:
+        told.append(event)
+        if isinstance(event, events.SessionDisposed):
+            all_told.set()
+        cancel_me()
+
+    session = DeviceSession(port)
+    session.subscribe(plain)
+    session.subscribe(asynchronous)
+    async with session:
+        assert (await session.execute("print(1)", timeout=5)).output == "1\n"
+        assert (await session.execute("print(2)", timeout=5)).output == "2\n"
+    assert session.state is State.DISPOSED
+    await all_told.wait()
+    assert len(told) == 12
+    assert caplog.text.count("CancelledError") >= 24

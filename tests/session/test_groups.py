@@ -169,3 +169,78 @@ def test_waiting_for_a_state_from_another_thread(port: str) -> None:
         thread.start()
     thread.join()
     assert seen == [State.DISPOSED]
+
+
+async def test_groups_of_two_sessions_may_end_in_any_order(port: str) -> None:
+    async with DeviceSession(port) as one, DeviceSession("virtual:") as other:
+        first, second = one.exclusive(), other.exclusive()
+        await first.__aenter__()
+        await second.__aenter__()
+        await first.__aexit__(None, None, None)
+        assert (await other.execute("print(2)", timeout=5)).output == "2\n"
+        assert (await one.execute("print(1)", timeout=5)).output == "1\n"
+        await second.__aexit__(None, None, None)
+
+
+async def test_a_group_may_end_in_another_task_than_it_began_in(port: str) -> None:
+    async with DeviceSession(port) as session:
+        group = session.exclusive()
+        await asyncio.create_task(group.__aenter__())
+        await asyncio.create_task(group.__aexit__(None, None, None))
+        assert (await session.execute("print(1)", timeout=5)).output == "1\n"
+
+
+async def test_members_that_go_on_asking_do_not_keep_a_group_going(port: str) -> None:
+    outsider = Outsider()
+    async with DeviceSession(port) as session:
+
+        async def poll() -> None:
+            while True:
+                await session.execute("pass")
+
+        async with session.exclusive():
+            pollers = [asyncio.create_task(poll()) for _ in range(3)]
+            await session.wait_for_state(State.ACTIVE)
+        await outsider.start(session.execute("pass", timeout=5))
+        for poller in pollers:
+            poller.cancel()
+        await asyncio.wait(pollers)
+        await session.settled()
+
+
+async def test_a_listener_is_no_member_of_the_group_that_caused_its_event(port: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("log = []")
+        heard = asyncio.Event()
+
+        async def listener(_: object) -> None:
+            if not heard.is_set():
+                heard.set()
+                await session.execute(append("listener"))
+
+        async with session.exclusive():
+            end = session.subscribe(listener)
+            await session.execute(append("first"))
+            await heard.wait()
+            await session.execute(append("second"))
+        end()
+        await session.wait_for_state(State.ACTIVE)
+        assert await session.evaluate("log") == ["first", "second", "listener"]
+
+
+def test_ctrl_c_at_the_end_of_a_blocking_group_ends_it(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlockingSession(port) as session:
+        run = session._run_if_alive
+        interrupted: list[bool] = []
+
+        def interrupt_once(coroutine: Coroutine[Any, Any, None]) -> None:
+            if not interrupted:
+                interrupted.append(True)
+                coroutine.close()
+                raise KeyboardInterrupt
+            run(coroutine)
+
+        monkeypatch.setattr(session, "_run_if_alive", interrupt_once)
+        with pytest.raises(KeyboardInterrupt), session.exclusive():
+            pass
+        assert session.execute("print(1)", timeout=5).output == "1\n"

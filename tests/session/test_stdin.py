@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py import DeviceSession, InvalidCode, SessionTimeout
+from belay_py import BoardWasReset, DeviceSession, ExecutionError, InvalidCode, SessionTimeout
 from belay_py.sync import DeviceSession as BlockingSession
 
 if TYPE_CHECKING:
@@ -134,3 +134,28 @@ def test_the_blocking_face(port: str) -> None:
     with BlockingSession(port) as session:
         assert session.execute("print(len(input()))", stdin="abc\n").output.endswith("3\n")
         assert "".join(session.stream("print(len(input()))", stdin="abcd\n")).endswith("4\n")
+
+
+async def test_the_input_of_code_that_restarted_the_board_ends_with_it(port: str) -> None:
+    gate = asyncio.Event()
+
+    async def late() -> AsyncIterator[str]:
+        await gate.wait()
+        yield "secret\n"
+        raise LookupError("late")
+
+    async with DeviceSession(port) as session:
+        with pytest.raises(BoardWasReset):
+            await session.execute("raise SystemExit", stdin=late())
+        gate.set()
+        with pytest.raises(SessionTimeout):
+            await session.execute("print(input())", timeout=0.5)
+        assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_the_input_of_code_without_a_start_ends_with_it(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(ExecutionError, match="SyntaxError"):
+            await session.execute("1 +", stdin="secret\n")
+        with pytest.raises(SessionTimeout):
+            await session.execute("print(input())", timeout=0.5)

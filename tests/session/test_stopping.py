@@ -14,6 +14,7 @@ from belay_py import (
     DeviceSessionState,
     ExecutionError,
     Interrupted,
+    SessionClosed,
     SessionTimeout,
     SettingsError,
 )
@@ -212,3 +213,48 @@ async def test_a_wrong_idle_timeout_runs_nothing(port: str, wrong: float) -> Non
             async for _ in session.stream("ran = 1", idle_timeout=wrong):
                 pass
         assert await session.evaluate("'ran' in globals()") is False
+
+
+async def test_an_unfinished_last_line_is_yielded_before_the_exception(port: str) -> None:
+    async with DeviceSession(port) as session:
+        lines: list[str] = []
+
+        async def listen(code: str, timeout: float) -> None:
+            async for line in session.stream(code, mode="lines", timeout=timeout):
+                lines.append(line)  # noqa: PERF401  a comprehension would lose what came before the error
+
+        with pytest.raises(ExecutionError):
+            await listen("print('a')\nprint('half a line', end='')\n1/0", 10)
+        with pytest.raises(SessionTimeout):
+            await listen("print('Name: ', end='')\ninput()", 0.3)
+        assert lines == ["a", "half a line", "Name: "]
+
+
+async def test_an_interrupt_without_time_is_sent_all_the_same(port: str) -> None:
+    async with DeviceSession(port) as session:
+        async with aclosing(session.stream("print('on')\nwhile True: pass")) as pieces:
+            await anext(pieces)
+            with pytest.raises(SessionTimeout, match="needs more time"):
+                await session.interrupt(timeout=0)
+            with pytest.raises(Interrupted):
+                await anext(pieces)
+
+
+def test_a_session_whose_loop_ended_in_an_operation_can_be_used_in_the_next(port: str) -> None:
+    session = DeviceSession(port)
+
+    async def leave_it_running() -> None:
+        await session.connect()
+        running = asyncio.create_task(session.execute("import time\ntime.sleep(60)"))
+        await session.wait_for_state(DeviceSessionState.ACTIVE)
+        del running  # the loop cancels it
+
+    async def go_on() -> None:
+        with pytest.raises(SessionClosed, match="another event loop"):
+            await session.connect()
+        await session.disconnect()
+        async with session:
+            assert (await session.execute("print(1)", timeout=10)).output == "1\n"
+
+    asyncio.run(leave_it_running())
+    asyncio.run(go_on())
