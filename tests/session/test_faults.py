@@ -312,7 +312,7 @@ async def test_messages_of_connecting_name_the_seconds_that_the_caller_gave(scri
     with pytest.raises(ConnectionFailed, match=r"no answer on .* within 30 s\."):
         await session.connect()
     scripted.silent = False
-    scripted.on_code = lambda _: Forever()
+    scripted.about = Forever()
     with pytest.raises(ConnectionFailed, match=r"did not say what it is within 0\.5 s; allow it more time"):
         await session.reconnect(timeout=0.5)
     await session.close()
