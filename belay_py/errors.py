@@ -11,6 +11,8 @@ import functools
 from dataclasses import dataclass
 from typing import Literal
 
+from belay_py.text import to_text
+
 Outcome = Literal["not_started", "unknown"]
 """Whether code that was asked for may have run: certainly not, or nobody can tell."""
 
@@ -48,11 +50,15 @@ class SessionClosed(BelayError):
 
 
 class SessionTimeout(BelayError, TimeoutError):
-    """A deadline passed. ``recovered`` tells whether the board was stopped and is at a verified prompt again."""
+    """A deadline passed. ``recovered`` tells whether the board was stopped and is at a verified prompt again.
 
-    def __init__(self, message: str, *, recovered: bool = True) -> None:
+    ``outcome`` is ``"not_started"`` when the code certainly did not run.
+    """
+
+    def __init__(self, message: str, *, recovered: bool = True, outcome: Outcome = "unknown") -> None:
         super().__init__(message)
         self.recovered = recovered
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,10 @@ class ExecutionError(BelayError):
     """Code raised an exception on the device.
 
     ``type`` and ``message`` are the device's, ``traceback`` its whole text and ``frames`` its places;
-    ``output_bytes`` is what the code had written before, ``output`` the same as text. ``host_traceback`` is the
-    traceback with the host's file and lines, where the code came from a file or stands in the caller's source, and
-    ``__cause__`` an exception of the host's class of the same name, where it has one.
+    ``output_bytes`` is what the code had written before, ``output`` the same as text; both are empty after a `stream`,
+    which has yielded it. ``host_traceback`` is the traceback with the host's file and lines, where the code came from a
+    file or stands in the caller's source, and ``__cause__`` an exception of the host's class of the same name, where it
+    has one.
     """
 
     def __init__(
@@ -96,7 +103,7 @@ class ExecutionError(BelayError):
     @property
     def output(self) -> str:
         """What the code had written before, as text."""
-        return self.output_bytes.decode("utf-8", "replace").replace("\r\n", "\n")
+        return to_text(self.output_bytes)
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.type, self.message, self.traceback, self.output_bytes), self.__dict__

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import os
+import sys
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belay_py.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 PROFILES: Final = ("generic", "esp-bridge", "esp-usb", "cdc")
 """What ``communication.profile`` may name; `belay_py.devices.profiles` says what each means."""
@@ -36,13 +39,9 @@ class CommunicationOptions:
     """Seconds of such a pause."""
 
     def __post_init__(self) -> None:
-        if self.framing not in ("marked", "plain"):
-            raise SettingsError(f'communication.framing is {self.framing!r}; it must be "marked" or "plain"')
         if self.profile is not None:
             check_profile(self.profile)
-        if self.chunk < 1:
-            raise SettingsError(f"communication.chunk is {self.chunk}; it must be at least 1 byte")
-        _require_seconds("communication.pace", self.pace, zero=True)
+        _check(self, _OF_COMMUNICATION, "communication.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +67,9 @@ class DeviceSessionOptions:
     """A file to which every byte on the wire is written, with its time: see `belay_py.transports.tracing`."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.port, str):
-            raise SettingsError(f"port is {self.port!r}; it must be text, a path or a URL")
-        if not self.port:
+        if self.port == "":
             raise SettingsError('port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"')
-        if not isinstance(self.baudrate, int) or self.baudrate < 1:
-            raise SettingsError(f"baudrate is {self.baudrate!r}; it must be positive, 115200 on most boards")
-        if self.trace is not None and not (isinstance(self.trace, str | os.PathLike) and os.fspath(self.trace)):
-            raise SettingsError(f"trace is {self.trace!r}; it must be the path of a file, or None")
-        for name in ("connection_timeout", "operation_timeout", "recovery_timeout"):
-            _require_seconds(name, getattr(self, name))
-        if math.isinf(self.recovery_timeout):
-            raise SettingsError("recovery_timeout is inf; it must be a finite number of seconds")
+        _check(self, _OF_SESSION)
 
     @classmethod
     def build(cls, port: str | DeviceSessionOptions, overrides: dict[str, Any]) -> DeviceSessionOptions:
@@ -107,8 +97,71 @@ def check_profile(name: str) -> None:
         raise SettingsError(f"communication.profile is {name!r}; {hint}")
 
 
-def _require_seconds(name: str, value: float, *, zero: bool = False) -> None:
-    if not isinstance(value, int | float) or math.isnan(value) or value < 0 or (value == 0 and not zero):
-        raise SettingsError(
-            f"{name} is {value!r}; it must be a number of seconds {'of at least' if zero else 'above'} 0"
-        )
+def check_text(name: str, value: str | None) -> None:
+    """Refuse what is neither text nor None. Raises `SettingsError`."""
+    if value is not None and not isinstance(value, str):
+        raise SettingsError(f"{name} is {value!r}; it must be text, or None")
+
+
+def check_path(name: str, value: str | os.PathLike[str] | None) -> None:
+    """Refuse what is neither a path nor None. Raises `SettingsError`."""
+    if value is not None and not _is_path(value):
+        raise SettingsError(f"{name} is {value!r}; it must be the path of a file, or None")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)  # True is an int, and a slip as a duration
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_line(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+
+
+# Of each option: what it must be, as a test and in words.
+_OF_COMMUNICATION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "exclusive": (_is_switch, "True or False"),
+    "dtr": (_is_line, "True, False or None"),
+    "rts": (_is_line, "True, False or None"),
+    "framing": (lambda value: value in ("marked", "plain"), '"marked" or "plain"'),
+    "chunk": (_is_count, "a whole number of bytes, at least 1"),
+    "pace": (
+        lambda value: _is_number(value) and 0 <= value <= sys.float_info.max,
+        "a number of seconds of at least 0, and finite",
+    ),
+}
+_OF_SESSION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "port": (lambda value: isinstance(value, str), "text, a path or a URL"),
+    "baudrate": (_is_count, "a whole number above 0, 115200 on most boards"),
+    "connection_timeout": (_is_seconds, "a number of seconds above 0"),
+    "operation_timeout": (_is_seconds, "a number of seconds above 0"),
+    "recovery_timeout": (
+        lambda value: _is_seconds(value) and value <= sys.float_info.max,
+        "a number of seconds above 0, and finite",
+    ),
+    "reset_when_stuck": (_is_switch, "True or False"),
+    "communication": (lambda value: isinstance(value, CommunicationOptions), "CommunicationOptions(...)"),
+    "trace": (lambda value: value is None or _is_path(value), "the path of a file, or None"),
+}
+
+
+def _check(options: object, rules: Mapping[str, tuple[Callable[[Any], bool], str]], prefix: str = "") -> None:
+    for name, (fits, wanted) in rules.items():
+        value = getattr(options, name)
+        if not fits(value):
+            raise SettingsError(f"{prefix}{name} is {value!r}; it must be {wanted}")

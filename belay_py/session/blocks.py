@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from belay_py.errors import InvalidCode
 from belay_py.session.execution import encode_code
+from belay_py.text import short
 
 _SIMPLE = (
     ast.Assert, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Delete, ast.Expr, ast.Global, ast.Import, ast.ImportFrom,
@@ -22,7 +23,7 @@ _SIMPLE = (
 """Statements that may stand behind another one and a semicolon."""
 _ATTEMPTS = 10
 """CPython 3.11's `ast.parse` raises SystemError when a second thread parses meanwhile (seen)."""
-_HIDDEN = 80
+_SHOWN = 80
 """Longer code is cut in messages."""
 
 
@@ -53,10 +54,14 @@ class Block:
         return before + function.encode() + b"(" + self.expression + b")" * (function.count("(") + 1)
 
 
-@lru_cache(maxsize=64)
 def split(code: str | bytes) -> Block:
     """Take code apart. Raises `InvalidCode` when its last statement is no expression, or when it is no code."""
-    data = encode_code(code).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _split(encode_code(code))
+
+
+@lru_cache(maxsize=64)
+def _split(source: bytes) -> Block:
+    data = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -175,5 +180,4 @@ def _advice(statement: ast.stmt) -> str:
 
 
 def _shown(text: str) -> str:
-    text = text.strip()
-    return repr(text if len(text) <= _HIDDEN else text[: _HIDDEN - 3] + "...")
+    return repr(short(text.strip(), _SHOWN))

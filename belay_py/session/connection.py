@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from belay_py.transports.base import Receiver
 
 
+_MORE = "allow it more time (connection_timeout, or the call's timeout)"
+
+
 class Connection(NamedTuple):
     """An open channel, what is at its other end, and whether that life of the interpreter was connected to before."""
 
@@ -43,6 +46,7 @@ async def open_connection(
     nothing stays open then.
     """
     how = options.communication
+    limit = _seconds_left(deadline)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
     features = None
     try:
@@ -63,7 +67,7 @@ async def open_connection(
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
-        failure = failure_of(error, options, channel, at_prompt=features is not None)
+        failure = failure_of(error, options, channel, limit, at_prompt=features is not None)
         if failure is not None:
             raise failure from failure.__cause__
         raise
@@ -76,6 +80,7 @@ async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline:
     Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or `SettingsError` for a trace that cannot be written.
     """
     how = options.communication
+    limit = _seconds_left(deadline)
     link = LinkOptions(
         baudrate=options.baudrate, exclusive=how.exclusive, dtr=how.dtr, rts=how.rts, profile=how.profile
     )
@@ -88,20 +93,23 @@ async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline:
 
                 await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace))
     except TimeoutError:
-        raise ConnectionFailed(_slow_opening(options)) from None
+        raise ConnectionFailed(_slow_opening(options, limit)) from None
 
 
 def failure_of(
-    error: BaseException, options: DeviceSessionOptions, channel: Channel, *, at_prompt: bool
+    error: BaseException, options: DeviceSessionOptions, channel: Channel, limit: float, *, at_prompt: bool
 ) -> ConnectionFailed | None:
-    """Return what a caller is to see when connecting ended in ``error``, or None when that is ``error`` itself."""
+    """Return what a caller is to see when connecting ended in ``error``, or None when that is ``error`` itself.
+
+    ``limit`` is how many seconds there were.
+    """
     failure = None
     if isinstance(error, Expired) and not at_prompt:
-        failure = ConnectionFailed(_silence(options, channel.repl.unanswered))
+        failure = ConnectionFailed(_silence(options, channel.repl.unanswered, limit))
     elif isinstance(error, Expired):
         failure = ConnectionFailed(
             f"the board on {options.port} is at its prompt, but did not say what it is within "
-            f"{options.connection_timeout:g} s; raise connection_timeout, or reset the board"
+            f"{limit:g} s; {_MORE}, or reset the board"
         )
     elif isinstance(error, LinkLost):
         why = error.__cause__ or "is the board powered, the cable whole?"
@@ -113,23 +121,28 @@ def failure_of(
     return failure
 
 
-def _slow_opening(options: DeviceSessionOptions) -> str:
-    message = f"{options.port} could not be opened within {options.connection_timeout:g} s"
+def _seconds_left(deadline: float) -> float:
+    """How long an attempt may take, as messages say it: what its caller allowed, less the wait for its turn."""
+    return max(0.0, round(deadline - asyncio.get_running_loop().time(), 2))
+
+
+def _slow_opening(options: DeviceSessionOptions, limit: float) -> str:
+    message = f"{options.port} could not be opened within {limit:g} s"
     if options.port.startswith("virtual:"):
-        return f"{message}; the first start fetches and compiles MicroPython: try again, or raise connection_timeout"
-    return f"{message}; is the driver or the other end hanging? Plug it in again, or raise connection_timeout"
+        return f"{message}; the first start fetches and compiles MicroPython: try again, or {_MORE}"
+    return f"{message}; is the driver or the other end hanging? Plug it in again, or {_MORE}"
 
 
-def _silence(options: DeviceSessionOptions, heard: bytes) -> str:
-    limit = f"within {options.connection_timeout:g} s"
+def _silence(options: DeviceSessionOptions, heard: bytes, limit: float) -> str:
+    within = f"within {limit:g} s"
     if b"MemoryError" in heard:
         return f"the board on {options.port} {NO_MEMORY}"
     if heard:
         return (
-            f"no MicroPython prompt on {options.port} {limit}; the board sent {heard[-60:]!r}. "
+            f"no MicroPython prompt on {options.port} {within}; the board sent {heard[-60:]!r}. "
             "Its program may catch Ctrl-C: reset the board"
         )
     return (
-        f"no answer on {options.port} {limit}. Is it a MicroPython board, is {options.baudrate} its baudrate? "
+        f"no answer on {options.port} {within}. Is it a MicroPython board, is {options.baudrate} its baudrate? "
         "A board that hangs needs a reset"
     )

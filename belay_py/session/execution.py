@@ -7,7 +7,7 @@ from pathlib import Path
 
 from belay_py.errors import InvalidCode
 from belay_py.protocol import find_unsendable
-from belay_py.session.text import to_text
+from belay_py.text import to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,13 @@ class ExecutionResult:
 def encode_code(code: str | bytes) -> bytes:
     """Return code as the bytes to send.
 
-    Raises `InvalidCode` for text that UTF-8 cannot hold and for the control characters that the REPL takes for itself.
+    Raises `InvalidCode` for what is neither text nor bytes-like, for text that UTF-8 cannot hold and for the control
+    characters that the REPL takes for itself.
     """
-    if isinstance(code, bytes):
-        source = code
+    if isinstance(code, bytes | bytearray | memoryview):
+        source = bytes(code)
+    elif not isinstance(code, str):
+        raise InvalidCode(f"the code is of type {type(code).__name__}; it must be text or bytes")
     else:
         try:
             source = code.encode()

@@ -30,7 +30,7 @@ async def open_friendly(options: DeviceSessionOptions, receiver: Receiver) -> Tr
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
-        failure = failure_of(error, options, channel, at_prompt=False)
+        failure = failure_of(error, options, channel, options.connection_timeout, at_prompt=False)
         if failure is not None:
             raise failure from failure.__cause__
         raise

@@ -10,6 +10,7 @@ from belay_py import events
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
+from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -73,6 +74,8 @@ class Link:
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
+            if deadline <= asyncio.get_running_loop().time():
+                raise no_time_left()
             await self._disconnect()
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while it was reconnecting")

@@ -13,7 +13,7 @@ from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, S
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.channel import LONGEST_CLOSE
 from belay_py.session.connection import open_port
-from belay_py.session.streaming import OutputQueue, decoded
+from belay_py.session.streaming import OutputQueue, check_mode, decoded
 from belay_py.transports.base import close_orphan
 
 if TYPE_CHECKING:
@@ -121,8 +121,10 @@ class Monitored:
         """Yield what the board's own program prints, without stopping it: the port is opened and nothing is sent.
 
         The session must not be connected, and stays so. Ends with the link (`Disconnected`), after ``timeout`` seconds
-        (`SessionTimeout`), or when the consumer leaves. Raises what opening raises, and `IllegalTransition`.
+        (`SessionTimeout`), or when the consumer leaves. Raises what opening raises, `IllegalTransition`, and
+        `SettingsError` for a mode that is none.
         """
+        check_mode(mode)
         chunks = self._monitoring.follow(timeout)
         return chunks if mode == "bytes" else decoded(chunks, mode)
 

@@ -22,8 +22,8 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Dropped, Expired, LinkLost
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.memory import ALWAYS_FITS, require_room, too_large
-from belay_py.session.text import to_text
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
+from belay_py.text import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,13 +159,16 @@ class Operations:
                 "the code was stopped by interrupt() before the board had it all; none of it ran"
             ) from None
         if isinstance(error, Expired):
-            outcome = (
+            happened = "the operation did not end" if may_have_run else "the code had not reached the board"
+            then = (
                 "the code was stopped and the board is ready again"
                 if recovered
                 else f"and since then {standing.trouble}"
             )
             raise SessionTimeout(
-                f"the operation did not end before its deadline; {outcome}", recovered=recovered
+                f"{happened} before its deadline; {then}",
+                recovered=recovered,
+                outcome="unknown" if may_have_run else "not_started",
             ) from None
         raise error
 

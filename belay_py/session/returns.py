@@ -9,14 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import SettingsError, UnexpectedValue
+from belay_py.text import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import TypeAdapter, ValidationError
-
-_SHOWN = 60
-"""Characters of a value that a message shows."""
 
 
 def validator(returns: Any) -> Callable[[Any], Any]:
@@ -74,15 +72,15 @@ def _message(error: ValidationError, returns: Any) -> str:
     first = faults[0]
     where = "".join(f".{part}" if isinstance(part, str) else f"[{part}]" for part in first["loc"]).lstrip(".")
     expected = first["msg"].replace("\n", " ")
-    came = "" if first["type"] == "missing" else f", not {_short(first['input'])}"
+    came = "" if first["type"] == "missing" else f", not {_shown(first['input'])}"
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     place = f"field {where}: " if where else ""
     return f"the value is not a {_name(returns)}: {place}{expected[:1].lower()}{expected[1:]}{came}{more}"
 
 
-def _short(value: Any) -> str:
+def _shown(value: Any) -> str:
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # more than 4,300 digits
         return f"this {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+    return short(text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from belay_py.errors import ExecutionError, SessionClosed
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
-from belay_py.options import DeviceSessionOptions
+from belay_py.options import DeviceSessionOptions, check_path, check_text
 from belay_py.session import streaming
 from belay_py.session.clock import set_clock
 from belay_py.session.evaluation import Evaluations
@@ -54,6 +54,7 @@ class DeviceSession(Monitored):
         ``port`` is a port or whole options; further keyword arguments are options of `DeviceSessionOptions`. Raises
         `SettingsError`.
         """
+        check_text("device_id", device_id)
         self.options = DeviceSessionOptions.build(port, options)
         self.session_id = secrets.token_hex(16)
         self.device_id = device_id or self.options.port
@@ -204,8 +205,9 @@ class DeviceSession(Monitored):
         it runs: bytes, text (each line end is the Enter key), an open file or an asynchronous iterator. ``filename``
         is the host's file that the code came from, for tracebacks. Raises `ExecutionError` (the device's exception; a
         `CodeTooLarge` where the code did not fit), `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`,
-        `OutcomeUnknown`, `ProtocolViolation`, `InvalidCode` or `SessionClosed`.
+        `OutcomeUnknown`, `ProtocolViolation`, `InvalidCode`, `SettingsError` or `SessionClosed`.
         """
+        check_path("filename", filename)
         try:
             return await self._operations.run(encode_code(code), timeout, self._stdin(stdin))
         except ExecutionError as error:
@@ -278,10 +280,12 @@ class DeviceSession(Monitored):
         """Run code and yield its output as it comes: text in pieces, text by lines, or bytes.
 
         Besides the deadline for all of it (``timeout``), ``idle_timeout`` is how many seconds the consumer waits for
-        the next output before the code is stopped. Raises what `execute` raises, after the last piece. A consumer that
-        stops half-way (closes the generator, best with ``contextlib.aclosing``, or leaves the loop) stops the board;
-        one that is slow holds it back.
+        the next output before the code is stopped. Raises what `execute` raises, after the last piece, with an empty
+        ``output_bytes``: it has been yielded. A consumer that stops half-way (closes the generator, best with
+        ``contextlib.aclosing``, or leaves the loop) stops the board; one that is slow holds it back.
         """
+        streaming.check_mode(mode)
+        check_path("filename", filename)
         source, given = encode_code(code), self._stdin(stdin)
         chunks = streaming.stream(self._operations, source, timeout, idle_timeout, given)
         located = self._located(chunks, code, filename)

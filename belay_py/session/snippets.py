@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -28,11 +29,11 @@ class _Literal(NamedTuple):
 
 def find_source(code: str | bytes, filename: str | Path | None = None) -> Source:
     """Return where code stands: in ``filename``, or in the source of one of the callers, or nowhere on the host."""
-    if isinstance(code, bytes):
-        code = code.decode("utf-8", "replace")
+    if not isinstance(code, str):
+        code = bytes(code).decode("utf-8", "replace")
     lines = tuple(code.split("\n"))
     if filename is not None:
-        return Source(lines, str(filename))
+        return Source(lines, os.fspath(filename))
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  the standard library's own way to the caller
     looked_at = 0
     while frame is not None and looked_at < _FRAMES_LOOKED_AT:

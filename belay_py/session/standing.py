@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from belay_py import events
-from belay_py.errors import Disconnected, SessionClosed, SettingsError
+from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.session.group import Turns
 
@@ -66,6 +66,9 @@ class Standing:
         if channel is None or not channel.in_step or not channel.is_of_this_loop or not self.lifecycle.allows("begin"):
             self.turn.release()
             raise self.unusable()
+        if deadline <= asyncio.get_running_loop().time():
+            self.turn.release()
+            raise no_time_left()
         try:
             self.lifecycle.flip("begin")
         except BaseException:  # nothing that a watcher raises comes here, but the turn must never be lost
@@ -110,3 +113,8 @@ class Standing:
                 "belay_py.sync"
             )
         return SessionClosed(f"the session is {state.name}; wait for that, or connect() again")
+
+
+def no_time_left() -> SessionTimeout:
+    """Return the error for a deadline that has passed before anything was done."""
+    return SessionTimeout("no time was left before the deadline, so nothing was sent", outcome="not_started")

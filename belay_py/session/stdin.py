@@ -36,13 +36,15 @@ class Stdin:
     """One execution's input. Raises `InvalidCode` for bytes and text that hold what the REPL takes for itself."""
 
     def __init__(self, source: StdinSource, how: CommunicationOptions) -> None:
-        if isinstance(source, bytearray | memoryview):
-            source = bytes(source)
-        if not isinstance(source, bytes | str | AsyncIterable) and not hasattr(source, "read"):
+        self._source: bytes | IO[bytes] | IO[str] | AsyncIterable[bytes] | AsyncIterable[str]
+        if isinstance(source, bytes | bytearray | memoryview | str):
+            self._source = _encode(source)
+        elif isinstance(source, AsyncIterable) or hasattr(source, "read"):
+            self._source = source
+        else:
             raise InvalidCode(
                 f"stdin is a {type(source).__name__}; it must be bytes, text, an open file or an asynchronous iterator"
             )
-        self._source: StdinSource = _encode(source) if isinstance(source, bytes | str) else source
         self._how = how
         self._channel: Channel | None = None
         self._task: asyncio.Task[None] | None = None
@@ -81,8 +83,8 @@ class Stdin:
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         source = self._source
-        if isinstance(source, bytes | str):
-            yield _encode(source)
+        if isinstance(source, bytes):
+            yield source
         elif isinstance(source, AsyncIterable):
             async for piece in source:
                 yield _encode(piece)
@@ -97,6 +99,8 @@ async def _read(file: IO[bytes] | IO[str]) -> bytes | str:
 
 
 def _encode(piece: bytes | str) -> bytes:
+    if not isinstance(piece, bytes | bytearray | memoryview | str):
+        raise InvalidCode(f"stdin gave a piece of type {type(piece).__name__}; each must be bytes or text")
     try:
         data = piece.replace("\r\n", "\n").replace("\n", "\r").encode() if isinstance(piece, str) else bytes(piece)
     except UnicodeEncodeError:

@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from belay_py.errors import BelayError, SessionTimeout
-from belay_py.session.text import TextDecoder
+from belay_py.errors import BelayError, SessionTimeout, SettingsError
+from belay_py.text import TextDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TextMode = Literal["text", "lines"]
 
+MODES = ("text", "lines", "bytes")
 LIMIT = 64 * 1024
 """Bytes that a slow consumer may leave unread before the board is held back."""
 
@@ -81,6 +82,12 @@ class OutputQueue:
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse what is none of `MODES`. Raises `SettingsError`."""
+    if mode not in MODES:
+        raise SettingsError(f'mode is {mode!r}; it must be "text", "lines" or "bytes"')
 
 
 async def stream(

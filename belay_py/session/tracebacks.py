@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import DeviceFrame, ExecutionError
-from belay_py.session.text import to_text
+from belay_py.text import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

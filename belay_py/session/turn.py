@@ -53,7 +53,8 @@ class Turn:
             if isinstance(error, TimeoutError):
                 raise SessionTimeout(
                     "the session was busy with another operation until the deadline; nothing was sent. "
-                    "Allow more time, or use a session per board"
+                    "Allow more time, or use a session per board",
+                    outcome="not_started",
                 ) from None
             raise
 

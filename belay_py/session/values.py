@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from belay_py.errors import ProtocolViolation, ValueNotSupported
 from belay_py.session.encoder import DEEPEST
+from belay_py.text import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,8 +35,6 @@ _TOKEN: Final = re.compile(
 )
 _WORDS: Final[dict[str, object]] = {"Non": None, "Tru": True, "Fal": False, "Ell": Ellipsis, "Not": NotImplemented}
 _NUMBERS: Final = "bBhHiIlLqQfd"  # MicroPython's arrays may hold objects and pointers too
-_SHOWN = 60
-"""Characters of a key or a path that a message shows."""
 
 
 def read(output: bytes, nonce: str) -> Any:
@@ -210,18 +209,14 @@ def _place(opened: list[tuple[str, list[Any]]]) -> str:
             path += " (a key)" if mark == "{" else " (an element)"
         else:
             path += f"[{len(items)}]"
-    return f"item {_short(path)}" if path else "the value"
+    return f"item {short(path)}" if path else "the value"
 
 
 def _key(key: object) -> str:
     try:
-        return _short(repr(key))
+        return short(repr(key))
     except ValueError:  # more than 4,300 digits
         return "..."
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
 
 
 def _unreadable(received: bytes) -> ProtocolViolation:

@@ -118,7 +118,7 @@ class LoopThread:
 
         On Ctrl-C it is cancelled; ``settle`` is then awaited, which must be bounded, and KeyboardInterrupt goes on.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             coroutine.close()
             raise BelayError("the blocking face was called from its own loop; use belay_py.DeviceSession there")
         call = _Call(self._loop, coroutine)
@@ -133,6 +133,11 @@ class LoopThread:
             cleanup.wait()
             raise
         return call.result()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on the loop's thread."""
+        return threading.current_thread() is self._thread
 
     def end(self) -> None:
         """Close the sessions that are open, for two seconds at most, and stop the loop."""

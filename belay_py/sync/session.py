@@ -179,9 +179,18 @@ class DeviceSession:
         ``event.session``, which is this session. An asynchronous one runs on the loop's thread, and gets the
         asynchronous session.
         """
-        if not inspect.iscoroutinefunction(listener):
+        # An object's own `async def __call__` is not seen by looking at the object.
+        if not any(map(inspect.iscoroutinefunction, (listener, type(listener).__call__))):
             listener = _in_a_thread(self, listener)
-        return self._run(_call(self._session.subscribe, listener))
+        unsubscribe = self._run(_call(self._session.subscribe, listener))
+
+        def end() -> None:
+            if loop_thread().is_here:  # an asynchronous listener that ends itself
+                unsubscribe()
+            else:
+                self._run_if_alive(_call(unsubscribe))
+
+        return end
 
     def wait_for_state(self, *states: DeviceSessionState, timeout: float | None = None) -> DeviceSessionState:
         """See `belay_py.DeviceSession.wait_for_state`."""

@@ -301,3 +301,18 @@ def test_a_script_that_never_closes_its_session_ends(ending: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_messages_of_connecting_name_the_seconds_that_the_caller_gave(scripted: ScriptedBoard) -> None:
+    session = session_with(scripted)
+    await session.connect()
+    scripted.silent = True
+    with pytest.raises(ConnectionFailed, match=r"no answer on .* within 0\.5 s\."):
+        await session.reconnect(timeout=0.5)
+    with pytest.raises(ConnectionFailed, match=r"no answer on .* within 30 s\."):
+        await session.connect()
+    scripted.silent = False
+    scripted.about = Forever()
+    with pytest.raises(ConnectionFailed, match=r"did not say what it is within 0\.5 s; allow it more time"):
+        await session.reconnect(timeout=0.5)
+    await session.close()

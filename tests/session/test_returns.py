@@ -93,7 +93,7 @@ def test_what_fits_becomes_what_was_declared(session: DeviceSession, code: str, 
         ("[1, None, 'x']", list[int], r"not a list\[int\]: field \[1\]: .*not None \(and 1 more\)"),
         ("'auto'", Literal["on", "off"], "input should be 'on' or 'off', not 'auto'"),
         ("50", Annotated[int, Field(lt=10)], "less than 10, not 50"),
-        ("'x' * 500", int, r"not 'x+\.\.\.$"),
+        ("'x' * 500", int, r"not 'x+\.\.\.x+'$"),
         ("1 << 20000", str, "not this int"),
     ],
 )

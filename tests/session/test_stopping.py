@@ -231,13 +231,12 @@ async def test_an_unfinished_last_line_is_yielded_before_the_exception(port: str
 
 
 async def test_an_interrupt_without_time_is_sent_all_the_same(port: str) -> None:
-    async with DeviceSession(port) as session:
-        async with aclosing(session.stream("print('on')\nwhile True: pass")) as pieces:
+    async with DeviceSession(port) as session, aclosing(session.stream("print('on')\nwhile True: pass")) as pieces:
+        await anext(pieces)
+        with pytest.raises(SessionTimeout, match="needs more time"):
+            await session.interrupt(timeout=0)
+        with pytest.raises(Interrupted):
             await anext(pieces)
-            with pytest.raises(SessionTimeout, match="needs more time"):
-                await session.interrupt(timeout=0)
-            with pytest.raises(Interrupted):
-                await anext(pieces)
 
 
 def test_a_session_whose_loop_ended_in_an_operation_can_be_used_in_the_next(port: str) -> None:
@@ -258,3 +257,23 @@ def test_a_session_whose_loop_ended_in_an_operation_can_be_used_in_the_next(port
 
     asyncio.run(leave_it_running())
     asyncio.run(go_on())
+
+
+async def test_without_time_nothing_is_sent(port: str) -> None:
+    async with DeviceSession(port) as session:
+        await session.execute("n = 0")
+        for operation in (
+            session.execute("n += 1", timeout=0),
+            session.evaluate("(n := n + 1)", timeout=0),
+            session.soft_reset(timeout=0),
+            session.hard_reset(timeout=0),
+            session.reconnect(timeout=0),
+        ):
+            with pytest.raises(SessionTimeout, match="nothing was sent") as caught:
+                await operation
+            assert caught.value.outcome == "not_started"
+        assert await session.evaluate("n") == 0
+        assert (session.boot_epoch, session.generation) == (1, 1)
+        with pytest.raises(SessionTimeout) as caught:
+            await session.execute("while True: pass", timeout=0.1)
+        assert caught.value.outcome == "unknown"

@@ -1,4 +1,4 @@
-"""What boards write, as text."""
+"""What boards write, as text; and text as messages show it. Below everything else: errors are made of it too."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import codecs
 def to_text(data: bytes) -> str:
     """Decode what a board wrote; see `ExecutionResult.output`."""
     return data.decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def short(text: str, limit: int = 60) -> str:
+    """Return text for a message, with its middle cut out where it is longer than ``limit`` characters."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"
 
 
 class TextDecoder:
