@@ -24,6 +24,8 @@ _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
 _LONGEST_SIGN = 128  # more than a fence's reply goes on after its nonce, or the banner of paste mode is long
 _TRACEBACK = b"\x04Traceback"
+# What is written of it depends on the board, and on its language; a message may hold the beginning alone.
+_FRAMED_TRACEBACK = re.compile(re.escape(_TRACEBACK) + rb'[^\x04\r\n]*\r?\n  File "')
 _STARVED = b"MemoryError"
 # What the next bytes may be when a \x04 ends the output: the prompt, a reboot, or a traceback.
 _ENDINGS = (_CLEAN_END, b"\x04\x04MPY: soft reboot\r", b"\x04\x04soft reboot\r", _TRACEBACK)
@@ -200,7 +202,8 @@ class MarkedResponse:
         banner, reboot = _last(_RAW_BANNER, before), _last(_REBOOT, before)
         if banner is not None and reboot is not None and banner.start() > max(end, reboot.start()):
             return self._finish(reboot.start(), stop, boot_output=before[reboot.end() : banner.start()])
-        traceback = before.rfind(_TRACEBACK, 0, end)
+        framed = _last(_FRAMED_TRACEBACK, before[:end]) if end >= 0 else None
+        traceback = framed.start() if framed is not None else before.rfind(_TRACEBACK, 0, end)
         if traceback < 0:
             # An abort while the board read or compiled: nothing has run, nothing was printed. Or the program took
             # the marker's writer away: then all of it is output, up to the two ends.

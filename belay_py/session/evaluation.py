@@ -15,7 +15,7 @@ from belay_py.session import blocks, encoder, values
 from belay_py.session.returns import validator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from belay_py.session.operations import Operations
 
@@ -43,7 +43,8 @@ class Evaluations:
         source = block.calling(f"{encoder.NAME}('{nonce}',", look_up=encoder.NAME)
         if block.first is None:
             async with self._undisturbed(deadline):
-                await self._run(_LOOK, deadline)
+                with _not_the_callers():
+                    await self._run(_LOOK, deadline)
                 output = await self._run_looked_up(source, deadline)
         else:
             output = await self._run(source, deadline)
@@ -73,7 +74,8 @@ class Evaluations:
                 restarted = was_there and channel is not None and not channel.tells_restarts
                 await self._look_for_restart(deadline, restarted=restarted)
             async with self._undisturbed(deadline):
-                await self._install(deadline)
+                with _not_the_callers():
+                    await self._install(deadline)
         raise failure
 
     async def _run_looked_up(self, source: bytes, deadline: float) -> bytes:
@@ -152,6 +154,17 @@ class Evaluations:
     async def _execute(self, source: bytes, deadline: float) -> bytes:
         channel = await self._standing.begin(deadline)
         return (await self._operations.run_begun(channel, source, deadline)).output_bytes
+
+
+@contextlib.contextmanager
+def _not_the_callers() -> Iterator[None]:
+    """Take the places out of an exception of our own code: they would be looked for in the caller's."""
+    try:
+        yield
+    except ExecutionError as error:
+        error.frames = ()
+        error.add_note("this is of the encoder of values, which was to go first; none of the code ran")
+        raise
 
 
 def _tells_that_it_is_missing(error: ExecutionError) -> bool:

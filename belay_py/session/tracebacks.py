@@ -6,11 +6,14 @@ source of whoever called. Nothing of this is done before there is an exception.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dataclasses
 import re
+import textwrap
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from belay_py.errors import DeviceFrame, ExecutionError
 from belay_py.text import to_text
@@ -22,10 +25,20 @@ if TYPE_CHECKING:
 # (raw-paste then sends `MemoryError: ...` with no `Traceback` line).
 _LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$", re.DOTALL)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<function>.*))?$')
-_ERRNO = re.compile(r"^(?:\[Errno (?P<number>\d+)\] ?(?P<name>.*)|(?P<bare>\d+))$", re.DOTALL)
+_ERRNO = re.compile(r"^(?:\[Errno (?P<number>-?\d+)\] ?(?P<name>.*)|(?P<bare>-?\d+))$", re.DOTALL)
 _NOTE: Final = "On the board: "
 STDIN: Final = "<stdin>"
 """What boards call code that came through the REPL."""
+
+
+# What boards call the code that has no name of its own.
+_NAMELESS: Final = {
+    ast.Lambda: "<lambda>",
+    ast.ListComp: "<listcomp>",
+    ast.SetComp: "<setcomp>",
+    ast.DictComp: "<dictcomp>",
+    ast.GeneratorExp: "<genexpr>",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +47,51 @@ class Source:
 
     lines: tuple[str, ...]
     file: str | None = None
-    first_line: int = 1
-    """The line of ``file`` in which the code's first line stands."""
-    whole: bool = True
-    """Whether the code's lines follow each other in the file; else all of them stand for the first."""
+    host_lines: tuple[int, ...] = ()
+    """The line of ``file`` for each line of the code; empty where the code is the whole file."""
 
     def place(self, line: int) -> tuple[str, int] | None:
         """Return the host's file and line for a line of the code."""
         if self.file is None:
             return None
-        return self.file, self.first_line + (line - 1 if self.whole else 0)
+        if not self.host_lines:
+            return self.file, line
+        return self.file, self.host_lines[min(max(line, 1), len(self.host_lines)) - 1]
 
     def text(self, line: int) -> str:
         """Return a line of the code, or nothing where there is none."""
         return self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
+
+    def scopes(self) -> tuple[_Scope, ...]:
+        """Return what the code defines and boards name in tracebacks; nothing where Python cannot read it."""
+        tree = parsed(textwrap.dedent("\n".join(self.lines)))
+        return tuple(filter(None, map(_scope, ast.walk(tree)))) if tree is not None else ()
+
+
+class _Scope(NamedTuple):
+    name: str
+    first: int
+    last: int
+
+
+def _scope(node: ast.AST) -> _Scope | None:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return _Scope(node.name, node.lineno, node.end_lineno or node.lineno)
+        case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            return _Scope(_NAMELESS[type(node)], node.lineno, node.end_lineno or node.lineno)
+    return None
+
+
+def parsed(text: str) -> ast.Module | None:
+    """Return the syntax tree of a text, or None where there is none to be had."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes: whoever wrote them has been told by now, or it is for the board
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+            # SystemError: CPython 3.11's ast.parse loses count when a second thread parses meanwhile (seen).
+            return None
 
 
 def execution_error(traceback: bytes, output: bytes) -> ExecutionError:
@@ -93,31 +137,40 @@ def host_exception(name: str, message: str) -> BaseException | None:
 def locate(error: ExecutionError, source: Source) -> None:
     """Put the host's file and lines into an error: its ``frames``, its ``host_traceback``, and a note with that.
 
-    A second call replaces what the first one knew.
+    Functions of earlier executions are ``<stdin>`` to the board too; their frames stay as they are. A second call
+    replaces what the first one knew.
     """
     if not error.frames:
         return
-    error.frames = tuple(_placed(frame, source) for frame in error.frames)
-    error.host_traceback = "\n".join(_mapped(error.traceback.split("\n"), source))
+    scopes = source.scopes()
+    error.frames = tuple(_placed(frame, source, scopes) for frame in error.frames)
+    error.host_traceback = "\n".join(_mapped(error.traceback.split("\n"), source, scopes))
     notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith(_NOTE)]
     error.__notes__ = [*notes, f"{_NOTE}{error.host_traceback}"]
 
 
-def _placed(frame: DeviceFrame, source: Source) -> DeviceFrame:
-    place = source.place(frame.line) if frame.file == STDIN else None
+def _is_of(frame: DeviceFrame, scopes: Iterable[_Scope]) -> bool:
+    """Whether a frame is one of the code that defines these names. Syntax errors have no function."""
+    return frame.file == STDIN and (
+        frame.function in ("", "<module>")
+        or any(scope.name == frame.function and scope.first <= frame.line <= scope.last for scope in scopes)
+    )
+
+
+def _placed(frame: DeviceFrame, source: Source, scopes: Iterable[_Scope]) -> DeviceFrame:
+    place = source.place(frame.line) if _is_of(frame, scopes) else None
     return dataclasses.replace(frame, host_file=place[0], host_line=place[1]) if place else frame
 
 
-def _mapped(lines: Iterable[str], source: Source) -> Iterable[str]:
+def _mapped(lines: Iterable[str], source: Source, scopes: Iterable[_Scope]) -> Iterable[str]:
     for line in lines:
-        match = _FRAME.match(line)
-        if match is None or match["file"] != STDIN:
+        frame = next(iter(_frames([line])), None)
+        if frame is None or not _is_of(frame, scopes):
             yield line
             continue
-        number = int(match["line"])
-        file, host_line = source.place(number) or (STDIN, number)
-        yield f'  File "{file}", line {host_line}' + (f", in {match['function']}" if match["function"] else "")
-        if text := source.text(number):
+        file, host_line = source.place(frame.line) or (STDIN, frame.line)
+        yield f'  File "{file}", line {host_line}' + (f", in {frame.function}" if frame.function else "")
+        if text := source.text(frame.line):
             yield f"    {text}"
 
 
