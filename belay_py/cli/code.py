@@ -16,6 +16,7 @@ from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout,
 from belay_py.cli.output import BoardOutput
 from belay_py.session.blocks import split
 from belay_py.session.execution import read_code, without_bom
+from belay_py.session.tracebacks import Source, locate
 
 if TYPE_CHECKING:
     from belay_py.sync import DeviceSession
@@ -99,7 +100,11 @@ def eval_(
     """
     source = _printing(code)
     with boards.session(port, baudrate, connect_timeout, trace) as board:
-        _stream(board, source, timeout)
+        try:
+            _stream(board, source, timeout)
+        except errors.ExecutionError as error:
+            locate(error, Source(tuple(code.split("\n"))))  # what was asked for, not what was sent
+            raise
 
 
 def _stream(

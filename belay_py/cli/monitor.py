@@ -8,15 +8,16 @@ import sys
 
 from belay_py.cli import boards
 from belay_py.cli.endings import with_exit_status
-from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Timeout, Trace  # noqa: TC001  typer reads them
+from belay_py.cli.options import Baudrate, ConnectTimeout, Exact, Port, Trace, WatchTimeout  # noqa: TC001  typer reads them
 from belay_py.cli.output import BoardOutput
+from belay_py.errors import SessionTimeout
 
 
 @with_exit_status
 def monitor(
     *,
     port: Port = None,
-    timeout: Timeout = None,
+    timeout: WatchTimeout = None,
     connect_timeout: ConnectTimeout = 30.0,
     baudrate: Baudrate = 115200,
     exact: Exact = False,
@@ -39,5 +40,7 @@ def monitor(
             try:
                 for piece in pieces:
                     output.write(piece)
+            except SessionTimeout:
+                return  # that long was asked for
             finally:
                 output.finish()

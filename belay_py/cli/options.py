@@ -51,6 +51,17 @@ Timeout = Annotated[
         show_default=False,
     ),
 ]
+WatchTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        "-t",
+        parser=seconds,
+        metavar="SECONDS",
+        help="Stop watching after this long; also 500ms, 5m, 1h, inf.",
+        show_default=False,
+    ),
+]
 ConnectTimeout = Annotated[
     float,
     typer.Option(

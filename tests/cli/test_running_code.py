@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -183,3 +184,17 @@ def test_a_full_disk_is_one_line(belay: Commands, port: Path) -> None:
         )
     assert done.returncode == 4
     assert done.stderr == b"error: cannot write the output (No space left on device)\n"
+
+
+def test_closed_streams_lead_nowhere(shared: Commands, port: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "belay_py.cli", "exec", "-p", str(port), "print('out')\n1/0"])
+    for closed, shown in (("2>&-", b"out\n"), ("<&- 2>/dev/null", b"out\n"), (">&- 2>&-", b"")):
+        done = subprocess.run(
+            ["sh", "-c", f"{command} {closed}"], stdout=subprocess.PIPE, env=shared.environ, check=False
+        )
+        assert (done.returncode, done.stdout) == (1, shown)
+
+
+def test_evaluations_show_the_code_that_was_asked_for(shared: Commands, port: Path) -> None:
+    done = shared.run("eval", "-p", port, "x = 1\nx / 0")
+    assert done.stderr.decode().splitlines()[1:3] == ['  File "<stdin>", line 2, in <module>', "    x / 0"]

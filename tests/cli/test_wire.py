@@ -50,9 +50,8 @@ def test_monitor_until_a_signal(
 
 def test_monitor_has_a_time_limit(belay: Commands, counting: Path) -> None:
     done = belay.run("monitor", "-p", counting, "--timeout", "300ms")
-    assert (done.returncode, done.stdout[-1:]) == (4, b"\n")
+    assert (done.returncode, done.stderr) == (0, b"")
     assert b"tick" in done.stdout
-    assert done.stderr.decode().endswith("was monitored for 0.3 s, as was asked; the board runs on\n")
 
 
 def test_monitor_of_a_board_that_is_lost(belay: Commands, tmp_path: Path) -> None:
