@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from belay_py.errors import SettingsError
 
@@ -99,14 +99,12 @@ def check_profile(name: str) -> None:
 
 def check_text(name: str, value: str | None) -> None:
     """Refuse what is neither text nor None. Raises `SettingsError`."""
-    if value is not None and not isinstance(value, str):
-        raise SettingsError(f"{name} is {value!r}; it must be text, or None")
+    _require(name, value, _TEXT)
 
 
 def check_path(name: str, value: str | os.PathLike[str] | None) -> None:
     """Refuse what is neither a path nor None. Raises `SettingsError`."""
-    if value is not None and not _is_path(value):
-        raise SettingsError(f"{name} is {value!r}; it must be the path of a file, or None")
+    _require(name, value, _PATH)
 
 
 def _is_number(value: Any) -> bool:
@@ -130,11 +128,15 @@ def _is_line(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and bool(os.fspath(value))
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    return isinstance(path, str) and path != ""  # a PathLike may stand for bytes
 
 
-# Of each option: what it must be, as a test and in words.
-_OF_COMMUNICATION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+# What a value must be, as a test and in words.
+_Rule: TypeAlias = "tuple[Callable[[Any], bool], str]"
+_TEXT: Final[_Rule] = (lambda value: value is None or isinstance(value, str), "text, or None")
+_PATH: Final[_Rule] = (lambda value: value is None or _is_path(value), "the path of a file, or None")
+_OF_COMMUNICATION: Final[Mapping[str, _Rule]] = {
     "exclusive": (_is_switch, "True or False"),
     "dtr": (_is_line, "True, False or None"),
     "rts": (_is_line, "True, False or None"),
@@ -145,7 +147,7 @@ _OF_COMMUNICATION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
         "a number of seconds of at least 0, and finite",
     ),
 }
-_OF_SESSION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+_OF_SESSION: Final[Mapping[str, _Rule]] = {
     "port": (lambda value: isinstance(value, str), "text, a path or a URL"),
     "baudrate": (_is_count, "a whole number above 0, 115200 on most boards"),
     "connection_timeout": (_is_seconds, "a number of seconds above 0"),
@@ -156,12 +158,16 @@ _OF_SESSION: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "reset_when_stuck": (_is_switch, "True or False"),
     "communication": (lambda value: isinstance(value, CommunicationOptions), "CommunicationOptions(...)"),
-    "trace": (lambda value: value is None or _is_path(value), "the path of a file, or None"),
+    "trace": _PATH,
 }
 
 
-def _check(options: object, rules: Mapping[str, tuple[Callable[[Any], bool], str]], prefix: str = "") -> None:
-    for name, (fits, wanted) in rules.items():
-        value = getattr(options, name)
-        if not fits(value):
-            raise SettingsError(f"{prefix}{name} is {value!r}; it must be {wanted}")
+def _check(options: object, rules: Mapping[str, _Rule], prefix: str = "") -> None:
+    for name, rule in rules.items():
+        _require(prefix + name, getattr(options, name), rule)
+
+
+def _require(name: str, value: object, rule: _Rule) -> None:
+    fits, wanted = rule
+    if not fits(value):
+        raise SettingsError(f"{name} is {value!r}; it must be {wanted}")

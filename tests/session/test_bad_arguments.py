@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
     from belay_py.events import SessionEvent
 
+
+class InBytes(os.PathLike[bytes]):
+    """A path as the system may give it, which is no text."""
+
+    def __fspath__(self) -> bytes:
+        return b"x"
+
+
 INF, NAN = float("inf"), float("nan")
 
 
@@ -56,7 +64,7 @@ def test_options_of_the_communication(option: str, values: list[Any], wanted: st
         ("recovery_timeout", ["5", 0, NAN, True, INF, 10**400], "a number of seconds above 0, and finite"),
         ("reset_when_stuck", ["no", 1, None], "True or False"),
         ("communication", [{"framing": "plain"}, None], "CommunicationOptions(...)"),
-        ("trace", [5, True, b"x", ""], "the path of a file, or None"),
+        ("trace", [5, True, b"x", "", InBytes()], "the path of a file, or None"),
     ],
 )
 def test_options_of_a_session(option: str, values: list[Any], wanted: str) -> None:
