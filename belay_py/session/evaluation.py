@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from belay_py.session.operations import Operations
 
 _RESTARTED_BEFORE = "the board restarted before the code arrived, which did not run: its variables are gone"
+_NOT_THE_CALLERS = "this is of the encoder of values, which was to go first; none of the code ran"
 _LOOK = encoder.NAME.encode()
 _ATTEMPTS = 3
 """How often the encoder is sent for one evaluation, should something on the board remove it each time."""
@@ -163,7 +164,8 @@ def _not_the_callers() -> Iterator[None]:
         yield
     except ExecutionError as error:
         error.frames = ()
-        error.add_note("this is of the encoder of values, which was to go first; none of the code ran")
+        if _NOT_THE_CALLERS not in getattr(error, "__notes__", ()):
+            error.add_note(_NOT_THE_CALLERS)
         raise
 
 

@@ -195,10 +195,11 @@ def test_lines_that_are_joined_or_escaped_are_found_where_they_begin() -> None:
     )  # fmt: skip
     assert host_lines(uneven)[:3] == [*[""""a = 'un'\\nb = 2\\n\""""] * 2, """"c = 'even';\""""]
     # An f-string: its tokens are not looked at, nor are its pieces taken for code.
-    unbraced = f"one = 'piece'\ntwo = 2"  # noqa: F541  it has no braces so that it is found
+    unbraced = f"""one = 'piece'
+two = 2"""  # noqa: F541  it has no braces so that it is found
     assert find_source(unbraced).host_lines == (line_of("unbraced = f"),) * 2
-    assert find_source(f"a_{len(one_line)}\nend" + "_of_it()").file is None
-    assert find_source("end" + "_of_it()").file is None
+    braced = f"a_{len(one_line)}\nend_of_it()"
+    assert find_source("end" + "_of_it()").file is None, braced
 
 
 def test_text_between_triple_quotes_is_found_line_by_line() -> None:
@@ -225,11 +226,11 @@ z = 'last'
     assert [line[:5] for line in host_lines(continued)[1:4]] == ["z = '", "print", "z = '"]
     assert host_lines(continued)[3] == "z = 'last'"
     raw = r"""
-raw = '\n\
+raw = '\n\n\
 '
 raw = 'last'
 """
-    assert host_lines(raw)[1:4] == [r"raw = '\n" + "\\", "'", "raw = 'last'"]
+    assert host_lines(raw)[1:4] == [r"raw = '\n\n" + "\\", "'", "raw = 'last'"]
 
 
 def test_code_is_found_by_whole_lines_only() -> None:
@@ -299,7 +300,8 @@ async def test_what_fails_in_the_encoder_is_not_in_the_callers_code(port: str) -
                 await session.evaluate(code)
             assert caught.value.frames == ()
             assert HERE not in caught.value.host_traceback
-            assert [note for note in caught.value.__notes__ if "none of the code ran" in note] == caught.value.__notes__
+            (note,) = caught.value.__notes__
+            assert "none of the code ran" in note
             await session.soft_reset()
 
 
