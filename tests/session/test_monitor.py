@@ -271,7 +271,7 @@ async def test_the_port_is_free_when_the_session_has_ended() -> None:
     asked = asyncio.Event()
     held = True
 
-    async def slow_to_give_up(*_: object) -> None:
+    async def slow_to_give_up(*arguments: object) -> None:
         nonlocal held
         try:
             asked.set()
