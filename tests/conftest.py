@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: Ctrl-C would do nothing.
+# nohup does the same with SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

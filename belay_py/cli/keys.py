@@ -7,6 +7,8 @@ from dataclasses import dataclass
 LEAVE = (0x18, 0x1D)
 """Ctrl-X and Ctrl-]."""
 INTERRUPT = b"\x03"
+_PRESSED = b"\x03\x18\x1d"
+"""These, when a read holds nothing else, are keys: a paste comes in longer pieces."""
 BRACKETED_PASTE_ON = b"\x1b[?2004h"
 BRACKETED_PASTE_OFF = b"\x1b[?2004l"
 _PASTE = b"\x1b[200~"
@@ -50,8 +52,10 @@ class Keys:
         self._paste: bytes | None = None
 
     def receive(self, data: bytes) -> list[Key]:
-        """Return what was done since."""
+        """Return what was done since. ``data`` is what one read gave."""
         found: list[Key] = []
+        if data and not data.strip(_PRESSED):
+            self._paste = None  # its end was lost, and would be waited for without end
         self._rest += data
         while self._rest:
             if self._paste is not None:

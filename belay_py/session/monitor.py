@@ -42,9 +42,9 @@ class Monitoring:
         await standing.turn.wait(limit)
         listener = _Listener()
         try:
-            self._require_no_connection()
             if standing.channel is not None:
                 await standing.channel.closed()  # a session in ERROR may still hold the port
+            self._require_no_connection()
             self._listener = listener
             await self._open(listener, limit)
             while True:
@@ -59,18 +59,20 @@ class Monitoring:
                     raise listener.reason()
                 yield data
         finally:
-            self._listener = None
             try:
                 await listener.close()
             finally:
+                self._listener = None
                 standing.turn.release()
 
     async def end(self) -> None:
-        """End the monitor that runs, if one does; its consumer gets `Disconnected`."""
-        if self._opening is not None:
-            self._opening.cancel()
-        elif self._listener is not None:
-            await self._listener.close()
+        """End the monitor that runs, if one does, and wait until the port is free; its consumer gets `Disconnected`."""
+        opening, listener = self._opening, self._listener
+        if opening is not None and opening.get_loop() is asyncio.get_running_loop():
+            opening.cancel()  # in vain when it has just succeeded, and its consumer was not told yet
+            await asyncio.wait([opening], timeout=LONGEST_CLOSE)
+        if listener is not None:
+            await listener.close()
 
     async def _open(self, listener: _Listener, limit: float) -> None:
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ microseconds, always at the same instant of the same test, however busy the mach
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
@@ -15,6 +16,7 @@ from belay_py.errors import BelayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
+    from contextvars import Context
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -34,10 +36,12 @@ class VirtualClock(asyncio.SelectorEventLoop):
         asyncio.Runner(loop_factory=VirtualClock)     or     VirtualClock.run(main())
 
     It is for tasks, timers and ``memory:`` ports. Jobs of ``asyncio.to_thread`` and ``run_in_executor`` are waited for
-    in real time, while the clock stands still. Threads of other kinds are not seen: the clock jumps past them. Files,
-    sockets and pipes are refused with `RealTimeNeeded`.
+    in real time, while the clock stands still. Files, sockets, pipes and this package's own threads, which open all
+    ports but ``memory:``, are refused with `RealTimeNeeded`. Threads of other kinds are not seen: the clock jumps past
+    them.
 
-    When nothing is ready, no timer is set and no job runs, ``run_until_complete`` raises `Deadlock`.
+    When nothing is ready, no timer is set and no job runs, ``run_until_complete`` raises `Deadlock`. A timer at
+    infinity is none.
     """
 
     def __init__(self) -> None:
@@ -54,6 +58,21 @@ class VirtualClock(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """The virtual time in seconds."""
         return self._now
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As in every loop, but that a timer at infinity, which never fires, keeps nothing waiting."""
+        if when == math.inf:  # asyncio would ask for events a day at a time, without end
+            return asyncio.TimerHandle(when, callback, args, self, context)
+        return super().call_at(when, callback, *args, context=context)
+
+    def refuse_real_time(self) -> None:
+        """Raise `RealTimeNeeded`. Whoever needs real time calls it, if the loop has it, where the clock cannot see."""
+        raise RealTimeNeeded(
+            "a virtual clock does not wait for ports, sockets, pipes or threads: use a memory: port (ScriptedBoard), "
+            "or run this on a real loop"
+        )
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """As in every loop; the clock stands still until the job has ended."""
@@ -90,10 +109,7 @@ class _Jumper(selectors.DefaultSelector):
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.get_map():  # the first one is the loop's own pipe, by which threads wake it
-            raise RealTimeNeeded(
-                "a virtual clock does not wait for ports, sockets or pipes: use a memory: port (ScriptedBoard), "
-                "or run this on a real loop"
-            )
+            self._clock.refuse_real_time()
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

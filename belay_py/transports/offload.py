@@ -80,9 +80,12 @@ async def offload(work: Callable[[], T], discard: Callable[[T], object], *, name
     Cancelled, it returns at once and ``discard`` gets the result whenever it comes: in the worker's thread, or here
     when it is there already. ``discard`` must not raise and must not block for long.
 
-    Raises `ConnectionFailed` when no thread can be started.
+    Raises `ConnectionFailed` when no thread can be started. A loop whose clock would not wait for the thread has a
+    method ``refuse_real_time``, which raises what it wants.
     """
     loop = asyncio.get_running_loop()
+    if (refuse := getattr(loop, "refuse_real_time", None)) is not None:
+        refuse()
     done: asyncio.Future[None] = loop.create_future()
     handover: _Handover[T] = _Handover(discard)
 

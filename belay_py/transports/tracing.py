@@ -4,10 +4,10 @@ A trace is JSON lines. Each has ``t``, seconds since the opening of its link beg
 ``link``, a word that all lines of one opening share, so that reconnections and several sessions may write to one file.
 Bytes are text whose characters are the bytes' values (latin-1):
 
-- ``{"t": 0.000412, "link": "5f0c21", "from": "host", "data": "\\r\\u0003"}``, and the same from ``board``;
-- ``{"t": 0.0, "link": "5f0c21", "event": "opened", ...}`` with ``port``, ``at`` (date and time in UTC) and what the
-  port was opened with; ``lines`` with ``dtr`` and ``rts``; at the end ``closed``, or ``lost`` or ``failed`` with
-  ``reason``.
+- ``{"t": 0.000412, "link": "5f0c21d89b3e7a46", "from": "host", "data": "\\r\\u0003"}``, and the same from ``board``;
+- ``{"t": 0.0, "link": "5f0c21d89b3e7a46", "event": "opened", ...}`` with ``port``, ``at`` (date and time in UTC) and
+  what the port was opened with; ``lines`` with ``dtr`` and ``rts``; at the end ``closed``, or ``lost`` or ``failed``
+  with ``reason``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ import logging
 import os
 import secrets
 import time
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from belay_py.errors import SettingsError
 from belay_py.transports.base import SupportsLines
+from belay_py.transports.traces import Piece, TracedLink, read_trace
 
 if TYPE_CHECKING:
     from belay_py.transports.base import LinkOptions, Opener, Receiver, Transport
+
+__all__ = ["Piece", "TracedLink", "TracedTransport", "open_traced", "read_trace"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,56 +37,6 @@ _log = logging.getLogger(__name__)
 _MODE = 0o600
 # Without blocking, so that a FIFO that nobody reads is an error and not a wait without end.
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-
-
-class Piece(NamedTuple):
-    """Bytes that went over the link together, ``at`` seconds after its opening."""
-
-    at: float
-    sender: Literal["host", "board"]
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class TracedLink:
-    """One opening of a port: what went over it, and its events, as they stand in the file."""
-
-    port: str
-    pieces: list[Piece] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-
-    def sent_by(self, sender: Literal["host", "board"]) -> bytes:
-        """All the bytes of one side."""
-        return b"".join(piece.data for piece in self.pieces if piece.sender == sender)
-
-
-def read_trace(path: str | os.PathLike[str]) -> list[TracedLink]:
-    """Read a trace: its links, in the order of their openings.
-
-    Lines that were cut short, by the end of a process or a full disk, are left out. Raises `SettingsError` for a file
-    that cannot be read or is no trace.
-    """
-    try:
-        lines = Path(path).read_bytes().splitlines()
-    except OSError as error:
-        raise SettingsError(f"cannot read the trace {path} ({error.strerror}); name a file of this computer") from error
-    links: dict[str, TracedLink] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.endswith(b"}"):
-            continue
-        try:
-            entry = json.loads(line)
-            name = entry["link"]
-            if entry.get("event") == "opened":
-                links[name] = TracedLink(entry["port"])
-            if "event" in entry:
-                links[name].events.append(entry)
-            else:
-                piece = Piece(entry["t"], entry["from"], entry["data"].encode("latin-1"))
-                links[name].pieces.append(piece)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise SettingsError(f"line {number} of {path} is not that of a trace; was the file edited?") from error
-    return list(links.values())
 
 
 async def open_traced(opener: Opener, port: str, receiver: Receiver, options: LinkOptions, path: str) -> Transport:
@@ -106,14 +58,15 @@ async def open_traced(opener: Opener, port: str, receiver: Receiver, options: Li
     traced = _TracedReceiver(receiver, trace)
     try:
         await opener(port, traced, options)
-        transport = traced.transport
     except asyncio.CancelledError:
         trace.end("failed", reason="opening was cancelled or took too long")
         raise
     except Exception as error:
         trace.end("failed", reason=str(error))
         raise
-    assert transport is not None  # an opener's promise
+    finally:
+        transport, traced.transport = traced.transport, None  # which would be a circle
+    assert transport is not None  # an opener's promise, kept even when the link is lost already
     return transport
 
 
@@ -122,7 +75,7 @@ class _Trace:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._link = secrets.token_hex(3)
+        self._link = secrets.token_hex(8)
         self._start = time.perf_counter()
         try:
             self._fd = os.open(path, _FLAGS, _MODE)
@@ -204,7 +157,6 @@ class _TracedReceiver:
             self._trace.end("closed")
         else:
             self._trace.end("lost", reason=str(exc))
-        self.transport = None
         self._receiver.connection_lost(exc)
 
 
@@ -231,5 +183,5 @@ class _TracedTransportWithLines(TracedTransport):
     traced: Any
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
-        self._trace.event("lines", dtr=dtr, rts=rts)
         self.traced.set_lines(dtr=dtr, rts=rts)
+        self._trace.event("lines", dtr=dtr, rts=rts)

@@ -40,10 +40,23 @@ def test_every_way_to_split_it_in_three(sent: bytes, done: list[Key]) -> None:
         for second in (i for i in apart if i >= first):
             keys = Keys()
             found: list[Key] = []
-            for piece in (sent[:first], sent[first:second], sent[second:]):
+            pieces = (sent[:first], sent[first:second], sent[second:])
+            if START + b"\x03" in sent and any(piece and not piece.strip(b"\x03\x18\x1d") for piece in pieces):
+                continue  # alone they are keys, below
+            for piece in pieces:
                 if Left() not in found:
                     found += keys.receive(piece)
             assert joined(found) == done
+
+
+@pytest.mark.parametrize(
+    ("key", "done"), [(b"\x03", Interrupted()), (b"\x18", Left()), (b"\x1d", Left()), (b"\x18\x18", Left())]
+)
+def test_a_paste_without_an_end_locks_nobody_in(key: bytes, done: Key) -> None:
+    keys = Keys()
+    assert keys.receive(START + b"half a paste\x1b[20") == []
+    assert keys.receive(key) == [done]
+    assert keys._paste is None
 
 
 def test_escape_is_a_key_of_its_own() -> None:

@@ -261,6 +261,18 @@ def test_a_short_bracketed_paste_is_typed(ring: Person) -> None:
     ring.sees(b"print(1 + 1)\r\n2\r\n>>> ")
 
 
+def test_a_paste_without_an_end_can_be_left(person: Person) -> None:
+    person.type(b"\x1b[200~half a paste")
+
+    def has_ended() -> bool:
+        person.type(b"\x18")  # again and again: the first may be read together with the paste
+        return person.process.poll() is not None
+
+    wait_for(has_ended)
+    assert person.ends()[0] == 0
+    assert is_as_before(person)
+
+
 # -- the ends ---------------------------------------------------------------------------------------------------------
 
 

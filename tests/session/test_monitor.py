@@ -56,6 +56,20 @@ async def counting(tmp_path: Path) -> AsyncIterator[VirtualBoard]:
         yield board
 
 
+@pytest.fixture(autouse=True)
+async def deadline() -> AsyncIterator[None]:
+    """Cancel what still waits after `PATIENCE`, so that it fails rather than hangs."""
+
+    def cancel_all() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel("it waited for too long")
+
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(PATIENCE, cancel_all)
+    yield
+    timer.cancel()
+
+
 async def consume(pieces: AsyncGenerator[AnyStr], found: list[AnyStr]) -> None:
     async for piece in pieces:
         found.append(piece)  # noqa: PERF401  what came before the end counts
@@ -230,6 +244,49 @@ async def test_ending_the_session_ends_an_opening() -> None:
     first = asyncio.ensure_future(anext(session.monitor()))
     await asked.wait()
     await session.close()
+    with pytest.raises(Disconnected, match="this program"):
+        await first
+
+
+@pytest.mark.parametrize("end", ["disconnect", "close"])
+@pytest.mark.parametrize("turns", range(6))
+async def test_ending_the_session_at_any_moment_of_the_opening(turns: int, end: str) -> None:
+    _, board = memory_pair()
+    session = DeviceSession(board.port)
+    first = asyncio.ensure_future(anext(session.monitor()))
+    while session._monitoring._opening is None:
+        await asyncio.sleep(0)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await getattr(session, end)()
+    assert not board.connected
+    with pytest.raises(Disconnected, match="this program"):
+        await first
+    assert not board.connected
+
+
+async def test_the_port_is_free_when_the_session_has_ended() -> None:
+    from belay_py.transports import register
+
+    asked = asyncio.Event()
+    held = True
+
+    async def slow_to_give_up(*arguments: object) -> None:
+        nonlocal held
+        try:
+            asked.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            held = False
+
+    register("slow-to-give-up", slow_to_give_up)  # type: ignore[arg-type]  # it never returns
+    session = DeviceSession("slow-to-give-up:")
+    first = asyncio.ensure_future(anext(session.monitor()))
+    await asked.wait()
+    await session.close()
+    assert not held
     with pytest.raises(Disconnected, match="this program"):
         await first
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
 import socket
 import threading
 
 import pytest
 
+from belay_py import DeviceSession
 from belay_py.testing import Deadlock, RealTimeNeeded, VirtualClock
 
 
@@ -42,6 +45,26 @@ def test_a_wait_that_cannot_end_is_an_error_that_says_where() -> None:
         VirtualClock.run(main())
 
 
+def test_a_timer_at_infinity_is_none() -> None:
+    async def by_timeout() -> None:
+        async with asyncio.timeout(math.inf):
+            await asyncio.Event().wait()
+
+    async def by_timer() -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_at(math.inf, print, "never")
+        assert timer.when() == math.inf
+        timer.cancel()
+        loop.call_later(math.inf, print, "never")
+        await asyncio.sleep(5)
+        assert loop.time() == 5
+        await loop.create_future()
+
+    for main in (by_timeout(), by_timer(), asyncio.sleep(math.inf)):
+        with pytest.raises(Deadlock):
+            VirtualClock.run(main)
+
+
 def test_the_clock_stands_still_while_a_job_runs_in_a_thread() -> None:
     async def main() -> tuple[str, float]:
         loop = asyncio.get_running_loop()
@@ -62,6 +85,20 @@ def test_ports_sockets_and_pipes_are_refused() -> None:
             loop.add_reader(ours, print)
 
     VirtualClock.run(main())
+
+
+@pytest.mark.parametrize("port", ["pty", "virtual:", "loop://", "process:cat", "socket://127.0.0.1:9"])
+def test_ports_that_need_real_time_are_refused(port: str) -> None:
+    async def main(port: str) -> None:
+        await DeviceSession(port).connect()
+
+    ours, theirs = os.openpty()
+    try:
+        with pytest.raises(RealTimeNeeded, match="use a memory: port"):
+            VirtualClock.run(main(os.ttyname(theirs) if port == "pty" else port))
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 async def test_it_is_a_loop_for_pytest_asyncio() -> None:

@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py import DeviceNotFound, DeviceSession, DeviceSessionState, OutcomeUnknown, SettingsError
-from belay_py.transports import LinkOptions, SupportsLines, open_transport
+from belay_py import (
+    BelayError,
+    ConnectionFailed,
+    DeviceNotFound,
+    DeviceSession,
+    DeviceSessionState,
+    OutcomeUnknown,
+    SettingsError,
+)
+from belay_py.transports import LinkOptions, Receiver, SupportsLines, Transport, open_transport, register
 from belay_py.transports.memory import memory_pair
 from belay_py.transports.tracing import TracedTransport, open_traced, read_trace
 from belay_py.virtual import VirtualBoard
@@ -155,6 +163,21 @@ async def test_lines_are_traced_where_there_are_any(tmp_path: Path) -> None:
     assert next(event for event in read_trace(path)[0].events if event["event"] == "lines")["rts"] is True
 
 
+async def test_lines_that_could_not_be_set_are_not_traced(
+    tmp_path: Path, make_pty_board: Callable[..., object]
+) -> None:
+    path = tmp_path / "trace"
+    board = make_pty_board()
+    recorder = Recorder()
+    transport = await open_traced(open_transport, board.port, recorder, LinkOptions(), str(path))  # type: ignore[attr-defined]  # a PtyBoard
+    assert isinstance(transport, SupportsLines)
+    with pytest.raises(BelayError):  # a pseudo-terminal has none
+        transport.set_lines(dtr=True)
+    transport.abort()
+    await recorder.lost
+    assert events(path) == ["opened", "closed"]
+
+
 async def test_no_lines_are_promised_where_there_are_none(tmp_path: Path) -> None:
     recorder = Recorder()
     transport = await open_traced(open_transport, "virtual:", recorder, LinkOptions(), str(tmp_path / "trace"))
@@ -223,6 +246,58 @@ async def test_a_line_that_was_cut_short_is_left_out(port: str, tmp_path: Path) 
     async with DeviceSession(port, trace=path):
         pass
     assert events(path) == ["opened", "opened", "closed"]
+
+
+async def test_it_may_be_cut_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    _, board = memory_pair()
+    for _ in range(2):
+        recorder = Recorder()
+        transport = await open_traced(open_transport, board.port, recorder, LinkOptions(), str(path))
+        transport.write(b'print({}, "{}", \'\\\\"}\')}')
+        transport.abort()
+        await recorder.lost
+    whole = path.read_bytes()
+    sent = read_trace(path)[0].sent_by("host")
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        links = read_trace(path)
+        assert len(links) <= 2
+        assert all(link.sent_by("host") in {b"", sent} for link in links)
+        path.write_bytes(whole[:cut] + b"\n" + whole)  # a later session begins a line of its own
+        assert [link.sent_by("host") for link in read_trace(path)][-2:] == [sent, sent]
+
+
+async def test_links_that_share_a_word_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trace"
+    monkeypatch.setattr("belay_py.transports.tracing.secrets.token_hex", lambda count: "5f" * count)
+    for data in (b"first", b"second"):
+        _, board = memory_pair()
+        recorder = Recorder()
+        transport = await open_traced(open_transport, board.port, recorder, LinkOptions(), str(path))
+        transport.write(data)
+        transport.abort()
+        await recorder.lost
+    assert [link.sent_by("host") for link in read_trace(path)] == [b"first", b"second"]
+    assert {len(str(entry["link"])) for entry in entries(path)} == {16}, "64 bits: nobody has to count on it"
+
+
+async def test_a_link_that_is_lost_before_its_opener_returns(tmp_path: Path) -> None:
+    _, board = memory_pair()
+
+    async def opener(port: str, receiver: Receiver, options: LinkOptions) -> Transport:
+        transport = await open_transport(board.port, receiver, options)
+        board.lose(OSError(5, "Input/output error"))
+        while board.connected:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return transport
+
+    register("lost-early", opener)
+    for trace in (None, tmp_path / "trace"):
+        with pytest.raises(ConnectionFailed, match="was lost during the handshake"):
+            await DeviceSession("lost-early:", trace=trace).connect()
+    assert events(tmp_path / "trace") == ["opened", "lost"]
 
 
 @pytest.mark.parametrize(
