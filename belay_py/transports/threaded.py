@@ -12,6 +12,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,8 @@ _HIGH_WATER = 64 * 1024
 _LOW_WATER = _HIGH_WATER // 4
 _CHUNK = 4096
 _JOIN_S = 2.0
+_DRAIN_S = 0.1
+_DRAIN_STEP_S = 0.005
 # How long a read may block where it cannot be cancelled; loss is noticed by then at the latest.
 _READ_S = 0.2
 
@@ -71,6 +74,7 @@ class ThreadedTransport:
         self._buffered = 0
         self._writing_paused = False
         self._closing = False
+        self._writing = False
         self._threads: list[threading.Thread] = []
 
     @classmethod
@@ -138,7 +142,7 @@ class ThreadedTransport:
         return self._closing
 
     def abort(self) -> None:
-        """End now, bounded by the time that the port needs to let go; buffered bytes are dropped."""
+        """End now, bounded by the time that the port needs to let go; what has not left in 0.1 s is dropped."""
         self._end(None)
 
     # ---- the threads ------------------------------------------------------------------------------------------
@@ -167,10 +171,13 @@ class ThreadedTransport:
     def _write(self) -> None:
         while True:
             with self._turn:
+                self._writing = False
+                self._turn.notify_all()
                 self._turn.wait_for(lambda: self._closing or self._outbox)
-                if self._closing:
+                if not self._outbox:
                     return
                 item = self._outbox.popleft()
+                self._writing = True
             try:
                 if isinstance(item, tuple):
                     self._apply_lines(*item)
@@ -238,7 +245,8 @@ class ThreadedTransport:
             if self._closing:
                 return
             self._closing = True
-            self._outbox.clear()
+            if exc is not None:
+                self._outbox.clear()
             self._buffered = 0
             self._inbox.clear()
             self._turn.notify_all()
@@ -250,13 +258,16 @@ class ThreadedTransport:
     def _close(self, exc: Exception | None) -> None:
         """Stop both threads, close the port, tell the receiver; bounded even when a driver hangs."""
         device = self._device
+        drained = exc is None and self._drain()
         if sys.platform == "win32" and isinstance(device, serial.Serial):
             # Its drivers clear DTR before RTS when they close, and that pair resets ESP boards (micropython PR #18001).
             quietly(partial(setattr, device, "rts", False))
         if hasattr(device, "cancel_read"):
             # Closing a descriptor under a thread that waits on it would free its number for somebody else's file.
-            for cancel in ("cancel_read", "cancel_write", "reset_output_buffer"):
+            for cancel in ("cancel_read", "cancel_write"):
                 quietly(getattr(device, cancel))
+            if not drained:
+                quietly(getattr(device, "reset_output_buffer", lambda: None))
             self._join()
             quietly(device.close)
         else:
@@ -264,6 +275,19 @@ class ThreadedTransport:
             self._join()
         self._lock.release()
         self._post(self._receiver.connection_lost, exc)
+
+    def _drain(self) -> bool:
+        """Give what was written last (a Ctrl-C, a Ctrl-B) a tenth of a second to leave; whether it has."""
+        deadline = time.monotonic() + _DRAIN_S
+        with self._turn:
+            sent = self._turn.wait_for(lambda: not self._outbox and not self._writing, _DRAIN_S)
+            self._outbox.clear()
+        with contextlib.suppress(Exception):  # as in _read: pyserial of a port that has gone
+            while sent and getattr(self._device, "out_waiting", False):
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(_DRAIN_STEP_S)
+        return sent
 
     def _join(self) -> None:
         for thread in self._threads:
