@@ -15,18 +15,20 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import serial
 
 from belay_py.devices.locks import PortLock
 from belay_py.errors import ConnectionFailed, Disconnected
+from belay_py.transports.blocking_port import apply_lines, quietly
 from belay_py.transports.offload import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.transports.base import Receiver, Transport
+    from belay_py.transports.blocking_port import BlockingPort
 
 _HIGH_WATER = 64 * 1024
 _LOW_WATER = _HIGH_WATER // 4
@@ -40,20 +42,8 @@ _READ_S = 0.2
 _log = logging.getLogger(__name__)
 
 _Lines = tuple[bool | None, bool | None]
-
-
-class BlockingPort(Protocol):
-    """What is asked of a pyserial object. ``cancel_read`` and ``cancel_write`` are used where there are any."""
-
-    timeout: float | None
-    dtr: bool
-    rts: bool
-
-    @property
-    def in_waiting(self) -> int: ...
-    def read(self, size: int = 1, /) -> bytes: ...
-    def write(self, data: bytes, /) -> int | None: ...
-    def close(self) -> None: ...
+_Hold = tuple[float, asyncio.Future[None]]
+"""Seconds for which nothing is sent, and what is told then."""
 
 
 class ThreadedTransport:
@@ -70,7 +60,8 @@ class ThreadedTransport:
         self._inbox = bytearray()
         self._delivery_due = False
         self._reading = True
-        self._outbox: deque[bytes | _Lines] = deque()
+        self._outbox: deque[bytes | _Lines | _Hold] = deque()
+        self._holds: set[asyncio.Future[None]] = set()  # touched on the loop only
         self._buffered = 0
         self._writing_paused = False
         self._closing = False
@@ -119,6 +110,21 @@ class ThreadedTransport:
                 raise Disconnected(f"{self._port} is closed: connect again, then set its lines")
             self._outbox.append((dtr, rts))
             self._turn.notify_all()
+
+    def hold_lines(self, seconds: float) -> asyncio.Future[None]:
+        """Send nothing for ``seconds`` after what was asked for before has been done; the future is done then.
+
+        The writer's thread measures, since it may be behind: a pulse timed by the loop could shrink to nothing. When
+        the port is closed meanwhile, the wait ends at once, and the future raises `Disconnected`.
+        """
+        held: asyncio.Future[None] = self._loop.create_future()
+        with self._turn:
+            if self._closing:
+                raise Disconnected(f"{self._port} is closed: connect again, then set its lines")
+            self._outbox.append((seconds, held))
+            self._turn.notify_all()
+        self._holds.add(held)
+        return held
 
     def pause_reading(self) -> None:
         """Deliver nothing until `resume_reading`. Once 64 KiB wait, the port is not read either."""
@@ -179,10 +185,12 @@ class ThreadedTransport:
                 item = self._outbox.popleft()
                 self._writing = True
             try:
-                if isinstance(item, tuple):
-                    self._apply_lines(*item)
-                else:
+                if isinstance(item, bytes):
                     self._device.write(item)
+                elif isinstance(item[1], asyncio.Future):
+                    self._hold(*item)
+                else:
+                    self._apply_lines(*item)
             except Exception as exc:  # noqa: BLE001  as in _read
                 self._post(self._lose, exc)
                 return
@@ -193,6 +201,14 @@ class ThreadedTransport:
                     drained = self._writing_paused and self._buffered <= _LOW_WATER
                 if drained:
                     self._post(self._resume_writing)
+
+    def _hold(self, seconds: float, held: asyncio.Future[None]) -> None:
+        deadline = time.monotonic() + seconds
+        with self._turn:
+            # Cut short by the end, so that the lines that follow are still set: a chip is never left in reset.
+            while not self._closing and (left := deadline - time.monotonic()) > 0:
+                self._turn.wait(left)
+        self._post(self._end_hold, held)
 
     def _apply_lines(self, dtr: bool | None, rts: bool | None) -> None:
         try:
@@ -223,6 +239,11 @@ class ThreadedTransport:
             self._turn.notify_all()
         self._receiver.data_received(data)
 
+    def _end_hold(self, held: asyncio.Future[None]) -> None:
+        self._holds.discard(held)
+        if not held.done():
+            held.set_result(None)
+
     def _resume_writing(self) -> None:
         with self._turn:
             resume = self._writing_paused and self._buffered <= _LOW_WATER and not self._closing
@@ -250,6 +271,12 @@ class ThreadedTransport:
             self._buffered = 0
             self._inbox.clear()
             self._turn.notify_all()
+        for held in self._holds:
+            if not held.done():
+                with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
+                    held.set_exception(exc or Disconnected(f"{self._port} was closed: connect again"))
+                    held.exception()  # whoever was cancelled does not ask
+        self._holds.clear()
         try:
             start_thread(partial(self._close, exc), name=f"belay closing {self._port}")
         except ConnectionFailed:
@@ -294,24 +321,3 @@ class ThreadedTransport:
             thread.join(_JOIN_S)
             if thread.is_alive():
                 _log.warning("%s: the driver holds %s; its port may stay busy", self._port, thread.name)
-
-
-def quietly(call: Callable[[], object]) -> None:
-    """Call what only tidies up. Never raises."""
-    try:
-        call()
-    except Exception as exc:  # noqa: BLE001  what a port that has gone says at its closing helps nobody
-        _log.debug("while closing a port: %r", exc)
-
-
-def apply_lines(device: BlockingPort, dtr: bool | None, rts: bool | None) -> None:
-    """Set what is not None, one after the other, by a way that does not pass DTR off with RTS on.
-
-    That pair resets ESP boards: so RTS goes off first, and comes on last.
-    """
-    if rts is False:
-        device.rts = rts
-    if dtr is not None:
-        device.dtr = dtr
-    if rts is True:
-        device.rts = rts

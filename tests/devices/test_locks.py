@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py.devices import lock_files, locks
+from belay_py.devices import lock_files
 from belay_py.devices.locks import FOLDER_VARIABLE, take
 from belay_py.errors import DeviceBusy
 from belay_py.transports import LinkOptions
