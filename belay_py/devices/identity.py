@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # pyserial's other classes for a local port: alt:///dev/ttyUSB0?class=PosixPollSerial.
 _WRAPPER = re.compile(r"alt://([^?]+)", re.IGNORECASE)
+_PSEUDO_TERMINALS = range(136, 144)  # Linux, Documentation/admin-guide/devices.txt
 _NETWORK = ("socket", "rfc2217")
 
 
@@ -65,6 +67,24 @@ def identity(port: str, comports: Comports | None = None) -> str | None:
     return node
 
 
+def names(port: str, comports: Comports | None = None) -> tuple[str, ...]:
+    """All names to lock, of which any two who ask for one board share at least one; empty for what has no rivals.
+
+    `identity` alone is not enough: it depends on which other ports there are (a twin with the same serial number), on a
+    listing that may fail, and on the name of the device node (mknod, a container's own /dev). So the first name of a
+    local port is the number of its device, which the kernel gives; where there is one, the identity on USB follows.
+    """
+    best = identity(port, comports)
+    if best is None:
+        return ()
+    path = local_path(port)
+    if path is None:
+        return (best,)
+    node = _real(path)
+    number = _device_number(node) or node
+    return (number,) if best == node else (number, best)
+
+
 def describe(port: str, comports: Comports | None = None) -> DeviceInfo | None:
     """What the system knows about the device behind a local port; None when that is nothing, or the port is not local.
 
@@ -97,6 +117,19 @@ def _by_serial_number(device: DeviceInfo) -> str | None:
 
 def _by_location(device: DeviceInfo) -> str | None:
     return f"usb-at-{device.location}" if device.location else None
+
+
+def _device_number(node: str) -> str | None:
+    try:
+        status = Path(node).stat()
+    except (OSError, ValueError):  # ValueError: a NUL
+        return None
+    if sys.platform == "win32" or not stat.S_ISCHR(status.st_mode):
+        return None
+    major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    # Each container may have pseudo-terminals of its own, with the same numbers in another file system.
+    instance = f"-{status.st_dev}" if major in _PSEUDO_TERMINALS else ""
+    return f"dev-{major}-{minor}{instance}"
 
 
 def _real(path: str) -> str:

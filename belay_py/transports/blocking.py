@@ -14,15 +14,16 @@ from belay_py.devices import locks
 from belay_py.devices.discovery import resolve_pattern
 from belay_py.devices.identity import local_path
 from belay_py.errors import BelayError
+from belay_py.transports.blocking_port import apply_lines, quietly
 from belay_py.transports.offload import offload
 from belay_py.transports.port_errors import check_kind, check_options, explain
 from belay_py.transports.profiled import profiled
-from belay_py.transports.threaded import ThreadedTransport, apply_lines, quietly
+from belay_py.transports.threaded import ThreadedTransport
 
 if TYPE_CHECKING:
     from belay_py.devices.locks import PortLock
     from belay_py.transports.base import LinkOptions, Receiver, Transport
-    from belay_py.transports.threaded import BlockingPort
+    from belay_py.transports.blocking_port import BlockingPort
 
 _NO_LINES = (errno.ENOTTY, errno.EINVAL)  # as in lines.py, which Windows cannot import
 

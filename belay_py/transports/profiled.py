@@ -11,6 +11,7 @@ from belay_py.devices import profiles
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.base import SupportsLines
 from belay_py.transports.offload import offload
+from belay_py.transports.threaded import ThreadedTransport
 
 if TYPE_CHECKING:
     from belay_py.devices.profiles import Profile
@@ -48,6 +49,14 @@ async def reset_by_lines(transport: Transport, profile: Profile) -> None:
             f"no line resets a board of the profile {profile.name!r}: reset it another way, or name its profile "
             "with communication.profile"
         )
+    queue = getattr(transport, "traced", transport)
+    if isinstance(queue, ThreadedTransport):
+        # All at once: its thread does the steps in order and in time, however far behind it is, even when cancelled.
+        for step in profile.reset_lines:
+            transport.set_lines(dtr=step.dtr, rts=step.rts)
+            held = queue.hold_lines(step.seconds)
+        await held
+        return
     *steps, last = profile.reset_lines
     try:
         for step in steps:

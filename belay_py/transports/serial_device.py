@@ -9,6 +9,7 @@ import os
 import struct
 import termios
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import serial
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _DRAIN_S = 0.1
 _DRAIN_STEP_S = 0.005
 _TIOCGEXCL = 0x80045440  # asm-generic/ioctls.h; Python's termios does not name it
+
+
+_open_devices: weakref.WeakSet[SerialDevice] = weakref.WeakSet()
+"""What a forked child must let go of."""
 
 
 class SerialDevice(serial.Serial):
@@ -53,6 +58,7 @@ class SerialDevice(serial.Serial):
     def open(self) -> None:
         """Open and configure. Raises whatever pyserial and the system raise."""
         super().open()
+        _open_devices.add(self)
         # pyserial's way of aborting a blocking read: four descriptors per port that nobody here will use.
         self._close_all(self.pipe_abort_read_r, self.pipe_abort_read_w)
         self._close_all(self.pipe_abort_write_r, self.pipe_abort_write_w)
@@ -108,6 +114,7 @@ class SerialDevice(serial.Serial):
         if not self.is_open:
             return
         self.is_open = False
+        _open_devices.discard(self)
         fd, self.fd = self.fd, None
         if fd is None:
             return
@@ -126,6 +133,15 @@ class SerialDevice(serial.Serial):
             if fd is not None:
                 with contextlib.suppress(OSError):
                     os.close(fd)
+
+
+def _after_fork() -> None:
+    """In the child: its copies would keep ports taken when it outlives its parent. Closing them unlocks nothing."""
+    for device in list(_open_devices):
+        device.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_device(port: str, options: LinkOptions) -> SerialDevice:

@@ -12,45 +12,38 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import serial
 
 from belay_py.devices.locks import PortLock
 from belay_py.errors import ConnectionFailed, Disconnected
+from belay_py.transports.blocking_port import apply_lines, quietly
 from belay_py.transports.offload import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.transports.base import Receiver, Transport
+    from belay_py.transports.blocking_port import BlockingPort
 
 _HIGH_WATER = 64 * 1024
 _LOW_WATER = _HIGH_WATER // 4
 _CHUNK = 4096
 _JOIN_S = 2.0
+_DRAIN_S = 0.1
+_DRAIN_STEP_S = 0.005
 # How long a read may block where it cannot be cancelled; loss is noticed by then at the latest.
 _READ_S = 0.2
 
 _log = logging.getLogger(__name__)
 
 _Lines = tuple[bool | None, bool | None]
-
-
-class BlockingPort(Protocol):
-    """What is asked of a pyserial object. ``cancel_read`` and ``cancel_write`` are used where there are any."""
-
-    timeout: float | None
-    dtr: bool
-    rts: bool
-
-    @property
-    def in_waiting(self) -> int: ...
-    def read(self, size: int = 1, /) -> bytes: ...
-    def write(self, data: bytes, /) -> int | None: ...
-    def close(self) -> None: ...
+_Hold = tuple[float, asyncio.Future[None]]
+"""Seconds for which nothing is sent, and what is told then."""
 
 
 class ThreadedTransport:
@@ -67,10 +60,12 @@ class ThreadedTransport:
         self._inbox = bytearray()
         self._delivery_due = False
         self._reading = True
-        self._outbox: deque[bytes | _Lines] = deque()
+        self._outbox: deque[bytes | _Lines | _Hold] = deque()
+        self._holds: set[asyncio.Future[None]] = set()  # touched on the loop only
         self._buffered = 0
         self._writing_paused = False
         self._closing = False
+        self._writing = False
         self._threads: list[threading.Thread] = []
 
     @classmethod
@@ -116,6 +111,21 @@ class ThreadedTransport:
             self._outbox.append((dtr, rts))
             self._turn.notify_all()
 
+    def hold_lines(self, seconds: float) -> asyncio.Future[None]:
+        """Send nothing for ``seconds`` after what was asked for before has been done; the future is done then.
+
+        The writer's thread measures, since it may be behind: a pulse timed by the loop could shrink to nothing. When
+        the port is closed meanwhile, the wait ends at once, and the future raises `Disconnected`.
+        """
+        held: asyncio.Future[None] = self._loop.create_future()
+        with self._turn:
+            if self._closing:
+                raise Disconnected(f"{self._port} is closed: connect again, then set its lines")
+            self._outbox.append((seconds, held))
+            self._turn.notify_all()
+        self._holds.add(held)
+        return held
+
     def pause_reading(self) -> None:
         """Deliver nothing until `resume_reading`. Once 64 KiB wait, the port is not read either."""
         with self._turn:
@@ -138,7 +148,7 @@ class ThreadedTransport:
         return self._closing
 
     def abort(self) -> None:
-        """End now, bounded by the time that the port needs to let go; buffered bytes are dropped."""
+        """End now, bounded by the time that the port needs to let go; what has not left in 0.1 s is dropped."""
         self._end(None)
 
     # ---- the threads ------------------------------------------------------------------------------------------
@@ -167,15 +177,20 @@ class ThreadedTransport:
     def _write(self) -> None:
         while True:
             with self._turn:
+                self._writing = False
+                self._turn.notify_all()
                 self._turn.wait_for(lambda: self._closing or self._outbox)
-                if self._closing:
+                if not self._outbox:
                     return
                 item = self._outbox.popleft()
+                self._writing = True
             try:
-                if isinstance(item, tuple):
-                    self._apply_lines(*item)
-                else:
+                if isinstance(item, bytes):
                     self._device.write(item)
+                elif isinstance(item[1], asyncio.Future):
+                    self._hold(*item)
+                else:
+                    self._apply_lines(*item)
             except Exception as exc:  # noqa: BLE001  as in _read
                 self._post(self._lose, exc)
                 return
@@ -186,6 +201,14 @@ class ThreadedTransport:
                     drained = self._writing_paused and self._buffered <= _LOW_WATER
                 if drained:
                     self._post(self._resume_writing)
+
+    def _hold(self, seconds: float, held: asyncio.Future[None]) -> None:
+        deadline = time.monotonic() + seconds
+        with self._turn:
+            # Cut short by the end, so that the lines that follow are still set: a chip is never left in reset.
+            while not self._closing and (left := deadline - time.monotonic()) > 0:
+                self._turn.wait(left)
+        self._post(self._end_hold, held)
 
     def _apply_lines(self, dtr: bool | None, rts: bool | None) -> None:
         try:
@@ -216,6 +239,11 @@ class ThreadedTransport:
             self._turn.notify_all()
         self._receiver.data_received(data)
 
+    def _end_hold(self, held: asyncio.Future[None]) -> None:
+        self._holds.discard(held)
+        if not held.done():
+            held.set_result(None)
+
     def _resume_writing(self) -> None:
         with self._turn:
             resume = self._writing_paused and self._buffered <= _LOW_WATER and not self._closing
@@ -238,10 +266,17 @@ class ThreadedTransport:
             if self._closing:
                 return
             self._closing = True
-            self._outbox.clear()
+            if exc is not None:
+                self._outbox.clear()
             self._buffered = 0
             self._inbox.clear()
             self._turn.notify_all()
+        for held in self._holds:
+            if not held.done():
+                with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
+                    held.set_exception(exc or Disconnected(f"{self._port} was closed: connect again"))
+                    held.exception()  # whoever was cancelled does not ask
+        self._holds.clear()
         try:
             start_thread(partial(self._close, exc), name=f"belay closing {self._port}")
         except ConnectionFailed:
@@ -250,13 +285,16 @@ class ThreadedTransport:
     def _close(self, exc: Exception | None) -> None:
         """Stop both threads, close the port, tell the receiver; bounded even when a driver hangs."""
         device = self._device
+        drained = exc is None and self._drain()
         if sys.platform == "win32" and isinstance(device, serial.Serial):
             # Its drivers clear DTR before RTS when they close, and that pair resets ESP boards (micropython PR #18001).
             quietly(partial(setattr, device, "rts", False))
         if hasattr(device, "cancel_read"):
             # Closing a descriptor under a thread that waits on it would free its number for somebody else's file.
-            for cancel in ("cancel_read", "cancel_write", "reset_output_buffer"):
+            for cancel in ("cancel_read", "cancel_write"):
                 quietly(getattr(device, cancel))
+            if not drained:
+                quietly(getattr(device, "reset_output_buffer", lambda: None))
             self._join()
             quietly(device.close)
         else:
@@ -265,29 +303,21 @@ class ThreadedTransport:
         self._lock.release()
         self._post(self._receiver.connection_lost, exc)
 
+    def _drain(self) -> bool:
+        """Give what was written last (a Ctrl-C, a Ctrl-B) a tenth of a second to leave; whether it has."""
+        deadline = time.monotonic() + _DRAIN_S
+        with self._turn:
+            sent = self._turn.wait_for(lambda: not self._outbox and not self._writing, _DRAIN_S)
+            self._outbox.clear()
+        with contextlib.suppress(Exception):  # as in _read: pyserial of a port that has gone
+            while sent and getattr(self._device, "out_waiting", False):
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(_DRAIN_STEP_S)
+        return sent
+
     def _join(self) -> None:
         for thread in self._threads:
             thread.join(_JOIN_S)
             if thread.is_alive():
                 _log.warning("%s: the driver holds %s; its port may stay busy", self._port, thread.name)
-
-
-def quietly(call: Callable[[], object]) -> None:
-    """Call what only tidies up. Never raises."""
-    try:
-        call()
-    except Exception as exc:  # noqa: BLE001  what a port that has gone says at its closing helps nobody
-        _log.debug("while closing a port: %r", exc)
-
-
-def apply_lines(device: BlockingPort, dtr: bool | None, rts: bool | None) -> None:
-    """Set what is not None, one after the other, by a way that does not pass DTR off with RTS on.
-
-    That pair resets ESP boards: so RTS goes off first, and comes on last.
-    """
-    if rts is False:
-        device.rts = rts
-    if dtr is not None:
-        device.dtr = dtr
-    if rts is True:
-        device.rts = rts

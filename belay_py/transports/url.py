@@ -17,11 +17,12 @@ from belay_py.devices import locks
 from belay_py.devices.discovery import resolve
 from belay_py.devices.locks import PortLock
 from belay_py.errors import ConnectionFailed
+from belay_py.transports.blocking_port import apply_lines
 from belay_py.transports.offload import offload
 from belay_py.transports.port_errors import check_options
 from belay_py.transports.profiled import profiled
 from belay_py.transports.relay import Relay
-from belay_py.transports.threaded import ThreadedTransport, apply_lines
+from belay_py.transports.threaded import ThreadedTransport
 
 if TYPE_CHECKING:
     import socket

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import stat
+from pathlib import Path
 
 import pytest
 
-from belay_py.devices.identity import describe, identity, local_path
+from belay_py.devices.identity import describe, identity, local_path, names
 from tests.devices.test_discovery import BRIDGE, OTHER_PICO, PICO, PICO_DATA, port, ports
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.transports.links import pty
 
 BENCH = ports(PICO, PICO_DATA, OTHER_PICO, BRIDGE)
 
@@ -41,6 +41,35 @@ def test_without_a_serial_number_the_place_counts_and_then_the_path() -> None:
     assert identity("/dev/ttyUSB4", ports(nameless, lost)) == "/dev/ttyUSB4"
     same_place = [port(f"/dev/ttyUSB{number}", 1, 2, at="1-4") for number in (5, 6)]
     assert identity("/dev/ttyUSB5", ports(*same_place)) == "/dev/ttyUSB5"
+
+
+def test_every_name_of_one_device_shares_a_lock(tmp_path: Path) -> None:
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    number = Path("/dev/zero").stat().st_rdev
+    expected = f"dev-{os.major(number)}-{os.minor(number)}"
+    assert names("/dev/zero") == names(str(tmp_path / "zero")) == (expected,)
+    alone = ports(port("/dev/zero", 0x10C4, 0xEA60, "0001", at="1-1"))
+    twins = ports(*alone(), port("/dev/ttyUSB1", 0x10C4, 0xEA60, "0001", at="1-9"))
+    assert names("/dev/zero", alone) == (expected, "usb-10C4-EA60-0001-")
+    assert names("/dev/zero", twins) == (expected, "usb-at-1-1")
+    assert names("virtual:") == ()
+    assert names("socket://Host:4000") == ("tcp-host-4000",)
+
+
+def test_two_nodes_of_one_device_share_a_lock(tmp_path: Path) -> None:
+    node = tmp_path / "board"
+    try:
+        os.mknod(node, 0o600 | stat.S_IFCHR, Path("/dev/zero").stat().st_rdev)
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+    assert names(str(node)) == names("/dev/zero")
+
+
+def test_pseudo_terminals_are_told_apart() -> None:
+    with pty() as (_, one), pty() as (_, two):
+        assert names(one) != names(two)
+        [name] = names(one)
+        assert name.endswith(f"-{Path(one).stat().st_dev}")  # another container's have another
 
 
 def test_links_to_a_port_are_that_port(tmp_path: Path) -> None:

@@ -210,6 +210,17 @@ async def abort_drops_what_is_stuck(link: Link) -> None:
         assert transport.get_write_buffer_size() == 0
 
 
+async def what_is_written_right_before_abort_arrives(link: Link) -> None:
+    async with _open(link) as (transport, recorder, peer):
+        transport.write(b"x")
+        assert await peer.receive(1) == b"x"  # the link is free
+        transport.write(b"\x03")
+        transport.write(b"\r\x02")
+        transport.abort()
+        assert await peer.receive(3) == b"\x03\r\x02"
+        assert await recorder.lost is None
+
+
 async def after_abort_all_is_silent(link: Link) -> None:
     async with _open(link) as (transport, recorder, peer):
         await peer.send(b"unread")
@@ -250,6 +261,7 @@ CHECKS: tuple[Callable[[Link], Awaitable[None]], ...] = (
     writing_to_an_unplugged_board_ends_in_connection_lost,
     unplugging_with_bytes_stuck_is_told,
     abort_drops_what_is_stuck,
+    what_is_written_right_before_abort_arrives,
     after_abort_all_is_silent,
     the_receiver_may_abort_from_data_received,
 )

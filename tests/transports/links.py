@@ -143,14 +143,18 @@ async def socket_link() -> AsyncIterator[tuple[Opener, Peer]]:
             peer.close()
 
 
-# Passes bytes between its standard streams and a socket, until either ends.
+# Passes bytes between its standard streams and a socket, until either ends, whatever it is asked meanwhile.
 _RELAY = """
-import os, socket, sys, threading
+import os, signal, socket, sys, threading
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
 peer = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 def to_peer():
-    while data := os.read(0, 4096):
-        peer.sendall(data)
-    os._exit(0)
+    try:
+        while data := os.read(0, 4096):
+            peer.sendall(data)
+    finally:
+        os._exit(0)
 threading.Thread(target=to_peer, daemon=True).start()
 while data := peer.recv(4096):
     while data:
@@ -326,6 +330,8 @@ async def rfc2217_link() -> AsyncIterator[tuple[Opener, Peer]]:
             await asyncio.to_thread(server.close)
 
 
+process_pty_link = partial(process_link, "process+pty")
+
 LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opener, Peer]]]] = {
     "pty": pty_link,
     "threaded pty": threaded_pty_link,
@@ -334,6 +340,6 @@ LINKS: dict[str, Callable[[], contextlib.AbstractAsyncContextManager[tuple[Opene
     "rfc2217": rfc2217_link,
     "traced pty": traced_link,
     "process": partial(process_link, "process"),
-    "process+pty": partial(process_link, "process+pty"),
+    "process+pty": process_pty_link,
     "alt": alt_link,
 }

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import termios
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from belay_py.devices import profiles
+from belay_py.devices.profiles import LineStep
 from belay_py.errors import ConnectionFailed, Disconnected, SettingsError
 from belay_py.transports import LinkOptions, Transport, open_transport
 from belay_py.transports.profiled import profiled, reset_by_lines
 from belay_py.transports.serial_device import open_device
+from belay_py.transports.threaded import ThreadedTransport
+from belay_py.transports.tracing import open_traced
 from tests.transports.conformance import PATIENCE, Recorder
 from tests.transports.links import FdPeer, Rfc2217Server, pty
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from belay_py.transports import Receiver
 
 RTS_OFF, RTS_ON, DTR_OFF, DTR_ON = ("rts", False), ("rts", True), ("dtr", False), ("dtr", True)
 
@@ -84,6 +93,75 @@ async def test_a_reset_by_lines(profile: profiles.Profile, changes: list[tuple[s
         await reset_by_lines(transport, profile)
         await sent(transport, peer)
         assert server.lines[before:] == changes
+
+
+class _SlowPort:
+    """A port whose writes wait for `go`, and that notes when its lines were set."""
+
+    timeout: float | None = None
+    in_waiting = 0
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.set: list[tuple[float, str, bool]] = []
+
+    def read(self, size: int = 1, /) -> bytes:
+        threading.Event().wait(self.timeout)
+        return b""
+
+    def write(self, data: bytes, /) -> int:
+        self.go.wait(PATIENCE)
+        return len(data)
+
+    dtr = property(lambda _: False, lambda self, on: self.set.append((time.monotonic(), "dtr", on)))
+    rts = property(lambda _: False, lambda self, on: self.set.append((time.monotonic(), "rts", on)))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.mark.parametrize("traced", [False, True])
+async def test_a_pulse_has_its_length_when_the_writer_is_behind(*, traced: bool, tmp_path: Path) -> None:
+    port, recorder = _SlowPort(), Recorder()
+
+    async def opener(_: str, receiver: Receiver, options: LinkOptions) -> Transport:
+        return await ThreadedTransport.start("slow", receiver, port)
+
+    async with asyncio.timeout(PATIENCE):
+        if traced:
+            transport = await open_traced(opener, "slow", recorder, LinkOptions(), str(tmp_path / "trace"))
+        else:
+            transport = await opener("slow", recorder, LinkOptions())
+        transport.write(b"x")
+        resetting = asyncio.ensure_future(reset_by_lines(transport, profiles.ESP_BRIDGE))
+        # As long as the pulse and more: timed by the loop, it would be over before it began.
+        await asyncio.wait([resetting], timeout=0.3)
+        assert not port.set
+        port.go.set()
+        await resetting
+        assert [change for _, *change in port.set] == [["dtr", False], ["rts", True], ["rts", False], ["dtr", False]]
+        assert port.set[2][0] - port.set[1][0] >= 0.1
+        transport.abort()
+        await recorder.lost
+
+
+async def test_a_pulse_that_is_closed_half_way_ends_as_it_should() -> None:
+    port, recorder = _SlowPort(), Recorder()
+    port.go.set()
+    long = dataclasses.replace(
+        profiles.ESP_BRIDGE,
+        reset_lines=(LineStep(dtr=False, rts=True, seconds=PATIENCE * 5), LineStep(dtr=False, rts=False, seconds=0.0)),
+    )
+    async with asyncio.timeout(PATIENCE):
+        transport = await ThreadedTransport.start("slow", recorder, port)
+        resetting = asyncio.ensure_future(reset_by_lines(transport, long))
+        while len(port.set) < 2:
+            await asyncio.sleep(0)
+        transport.abort()
+        with pytest.raises(Disconnected, match="was closed"):
+            await resetting
+        await recorder.lost
+    assert [change for _, *change in port.set[2:]] == [["rts", False], ["dtr", False]]
 
 
 async def test_a_reset_that_is_cancelled_does_not_leave_the_chip_in_reset() -> None:
