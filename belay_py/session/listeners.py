@@ -14,6 +14,7 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from belay_py.errors import SettingsError
 from belay_py.events import SessionEvent, StateChanged
 from belay_py.session.group import leave_all_groups
 
@@ -38,7 +39,12 @@ class Listeners:
         self._listeners: tuple[_Subscription, ...] = ()
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` with each event from now on; return what ends that, any number of times."""
+        """Call ``listener`` with each event from now on; return what ends that, any number of times.
+
+        Raises `SettingsError` for what cannot be called.
+        """
+        if not callable(listener):
+            raise SettingsError(f"the listener is {listener!r}; it must be a function, plain or async, of one event")
         subscription = _Subscription(listener)
         self._listeners += (subscription,)
         self._lifecycle.watch(self._state_changed)

@@ -56,6 +56,7 @@ def located(code: str | bytes, filename: str | Path | None) -> Iterator[None]:
 
 
 def _in_a_thread(session: DeviceSession, listener: Callable[[SessionEvent], object]) -> Listener:
+    @functools.wraps(listener)  # it is what the log names
     async def relay(event: SessionEvent) -> None:
         # Not by asyncio.to_thread: a program could not end while a thread of its pool is in a listener.
         told = functools.partial(listener, dataclasses.replace(event, session=session))
@@ -180,7 +181,7 @@ class DeviceSession:
         asynchronous session.
         """
         # An object's own `async def __call__` is not seen by looking at the object.
-        if not any(map(inspect.iscoroutinefunction, (listener, type(listener).__call__))):
+        if callable(listener) and not any(map(inspect.iscoroutinefunction, (listener, type(listener).__call__))):
             listener = _in_a_thread(self, listener)
         unsubscribe = self._run(_call(self._session.subscribe, listener))
 

@@ -225,3 +225,48 @@ def test_two_operations_that_meet_at_any_turn_leave_a_session_that_is_usable_or_
 def open_descriptors() -> int:
     """How many descriptors this process has open, where that can be seen."""
     return len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0
+
+
+def stubborn(code: str) -> Answer:
+    return (SwallowInterrupts(), Forever(b"no\r\n", every=0.1)) if code == "stubborn" else on_code(code)
+
+
+async def connect_from_error(board: ScriptedBoard, turn: int, ending: str) -> bool:
+    """Bring a session into ERROR, begin to connect anew, and end that at a turn; return whether it was over before."""
+    clock = asyncio.get_running_loop()
+    assert isinstance(clock, CuttingClock)
+    session = DeviceSession(board.port, recovery_timeout=0.2)
+    await session.connect()
+    with pytest.raises(BelayError):
+        await session.execute("stubborn", timeout=0.1)
+    assert session.state is State.ERROR
+    board.restart()
+    tasks = [asyncio.ensure_future(session.connect())]
+
+    def end() -> None:
+        if ending == "cancel":
+            tasks[0].cancel()
+        else:
+            tasks.append(clock.create_task(session.disconnect() if ending == "disconnect" else session.close()))
+
+    clock.turns_left, clock.cut = turn, end
+    await asyncio.wait(tasks)
+    was_over = clock.cut is not None
+    clock.cut = None
+    for task in tasks:
+        with contextlib.suppress(BelayError, asyncio.CancelledError):
+            await task
+    if not was_over and (ending != "cancel" or tasks[0].cancelled()):
+        assert not board.connected
+        assert session.state in (State.DISPOSED, State.DISCONNECTED, State.ERROR)
+    await session.close()
+    assert not board.connected
+    return was_over
+
+
+@pytest.mark.parametrize("ending", ["cancel", "disconnect", "close"])
+def test_connecting_anew_from_error_can_be_ended_at_any_turn(ending: str) -> None:
+    for turn in itertools.count():
+        with asyncio.Runner(loop_factory=CuttingClock) as runner:
+            if runner.run(connect_from_error(ScriptedBoard(on_code=stubborn), turn, ending)):
+                break

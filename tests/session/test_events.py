@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from belay_py import DeviceSession, DeviceSessionState, ExecutionError, events
+from belay_py import DeviceSession, DeviceSessionState, ExecutionError, SettingsError, events
 from belay_py.lifecycle import MACHINE
 from belay_py.session import listeners
 from belay_py.sync import DeviceSession as BlockingSession
@@ -223,3 +223,9 @@ async def test_a_listener_that_lets_a_cancellation_out_changes_nothing(
     await all_told.wait()
     assert len(told) == 12
     assert caplog.text.count("CancelledError") >= 24
+
+
+def test_what_cannot_be_called_is_no_listener() -> None:
+    for session in (DeviceSession("virtual:"), BlockingSession("virtual:")):
+        with pytest.raises(SettingsError, match="the listener is 5; it must be a function"):
+            session.subscribe(5)  # type: ignore[arg-type]  # that is the test
