@@ -109,7 +109,7 @@ def failure_of(
     elif isinstance(error, Expired):
         failure = ConnectionFailed(
             f"the board on {options.port} is at its prompt, but did not say what it is within "
-            f"{limit:g} s; {_MORE}, or reset the board"
+            f"{limit:g} s; {_MORE}, see that no other program reads the port, or reset the board"
         )
     elif isinstance(error, LinkLost):
         why = error.__cause__ or "is the board powered, the cable whole?"
