@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import signal
 import sys
@@ -33,6 +34,7 @@ class RawTerminal:
 
     def __init__(self) -> None:
         self._before: list[Any] | None = None
+        self._wanted = False
 
     @contextlib.contextmanager
     def raw(self) -> Iterator[None]:
@@ -40,8 +42,13 @@ class RawTerminal:
         if sys.platform == "win32":
             yield
             return
+        import termios  # noqa: PLC0415  there is none on Windows
+
+        # Once, and never while it may be raw already, or the shell's, whose line editor has settings of its own.
+        self._before = termios.tcgetattr(_STDIN)
         with self._stopping():
             try:
+                self._wanted = True
                 self._make_raw()
                 yield
             finally:
@@ -49,11 +56,16 @@ class RawTerminal:
 
     def restore(self) -> None:
         """Put the terminal back as it was. Safe at any time, any number of times; never raises."""
-        if sys.platform == "win32" or self._before is None:
+        self._wanted = False
+        self._put_back()
+        self._before = None  # not before: a signal's handler that comes in between has to put it back itself
+
+    def _put_back(self) -> None:
+        before = self._before
+        if sys.platform == "win32" or before is None:
             return
         import termios  # noqa: PLC0415  there is none on Windows
 
-        before, self._before = self._before, None
         with contextlib.suppress(termios.error, OSError):  # its window was closed
             # What is left of a paste was meant for the board, and must not reach the shell. Output is not waited for:
             # a terminal that takes none would keep this from ending.
@@ -64,12 +76,12 @@ class RawTerminal:
                 os.write(_STDOUT, BRACKETED_PASTE_OFF)
 
     def _make_raw(self) -> None:
-        if sys.platform != "win32":
+        before = self._before
+        if sys.platform != "win32" and before is not None:
             import termios  # noqa: PLC0415  there is none on Windows
 
             # Not tty.setraw, which leaves ICRNL on from Python 3.12.2 on: the return key would not be one.
-            self._before = termios.tcgetattr(_STDIN)
-            attributes = termios.tcgetattr(_STDIN)
+            attributes = copy.deepcopy(before)
             attributes[0] &= ~(
                 termios.IGNBRK
                 | termios.BRKINT
@@ -96,11 +108,12 @@ class RawTerminal:
 
         def stop(number: int, frame: FrameType | None) -> None:
             del frame
-            self.restore()
+            self._put_back()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)  # it stops here, and goes on at SIGCONT
             signal.signal(number, stop)
-            self._make_raw()
+            if self._wanted:
+                self._make_raw()
 
         before = signal.getsignal(signal.SIGTSTP)
         if before is signal.SIG_IGN:

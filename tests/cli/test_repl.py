@@ -13,6 +13,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,7 +25,6 @@ from .conftest import PATIENCE, Commands, children, ending, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ENDLESS = b"while True: pass\r\r"
 
@@ -358,6 +358,40 @@ def test_a_process_that_is_stopped_gives_the_terminal_back_meanwhile(belay: Comm
     assert person.ends()[0] == 0
     assert is_as_before(person)
     person.close()
+
+
+def test_a_process_that_goes_on_in_the_background_takes_no_settings_of_the_shell(belay: Commands, port: Path) -> None:
+    person = Person(belay, "repl", "-p", port, through_a_shell=True)
+    person.at_a_prompt()
+    (command,) = children(person.process.pid)
+    os.kill(command, signal.SIGTSTP)
+    person.sees(b"the shell's turn")
+    wait_for(lambda: is_stopped(command))
+    its_own = person.attributes()
+    its_own[3] &= ~termios.ECHO  # as a line editor has it while somebody types
+    termios.tcsetattr(person.slave, termios.TCSANOW, its_own)
+    turns = turns_of(command)
+    os.kill(command, signal.SIGCONT)
+    wait_for(lambda: turns_of(command) > turns and is_stopped(command))  # by SIGTTOU
+    termios.tcsetattr(person.slave, termios.TCSANOW, person.before)
+    person.type(b"\n")
+    person.sees(BRACKETED_PASTE_ON)
+    wait_for(lambda: person.is_raw)
+    person.run(b"print(1)", b"1")
+    person.type(b"\x18")
+    person.sees(b"status 0")
+    assert person.ends()[0] == 0
+    assert is_as_before(person)
+    person.close()
+
+
+def is_stopped(process: int) -> bool:
+    return "State:\tT" in Path(f"/proc/{process}/status").read_text()
+
+
+def turns_of(process: int) -> int:
+    """How often its main thread has had the processor."""
+    return sum(map(int, re.findall(r"ctxt_switches:\t(\d+)", Path(f"/proc/{process}/status").read_text())))
 
 
 # -- without a terminal -----------------------------------------------------------------------------------------------
