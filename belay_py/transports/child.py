@@ -6,6 +6,7 @@ its end takes with it what it has started.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -14,6 +15,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from typing import IO
 
 from belay_py.devices.holders import shortened
@@ -28,10 +31,15 @@ _STATUS_S = 0.5
 
 
 _KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+_STEP_S = 0.01
 _READS = 16
 """As many as empty a pipe of 64 KiB; whoever writes without end must not hold up all else."""
 
 _log = logging.getLogger(__name__)
+
+
+_running: weakref.WeakSet[Child] = weakref.WeakSet()
+"""What is ended with this program."""
 
 
 class Child:
@@ -47,6 +55,8 @@ class Child:
         self._input = terminal or process.stdin
         self._output = terminal or process.stdout
         self._errors = process.stderr
+        self._started_by = os.getpid()
+        _running.add(self)
         if sys.platform == "win32":
             threading.Thread(target=self._read_errors, name=f"belay errors of {port}", daemon=True).start()
 
@@ -104,13 +114,30 @@ class Child:
                     end.close()
 
     def _end(self) -> None:
+        _running.discard(self)
         for number in (signal.SIGTERM, _KILL):
             if self._process.returncode is None:
                 self._signal(number)
+                if self._is_over() and number != _KILL:
+                    self._signal(_KILL)  # what it has started, which may have ignored the first
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_TERMINATION_S)
+                    self._process.wait(0 if number != _KILL else _TERMINATION_S)
         if self._process.returncode is None:  # of another user, or stuck in a driver
             _log.warning("%s: process %d does not end", self._port, self.pid)
+
+    def _is_over(self) -> bool:
+        """Wait a second for the child's end; whether it came, and its number is still the child's."""
+        if not hasattr(os, "waitid"):  # Windows; macOS before Python 3.13
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_TERMINATION_S)
+            return False
+        deadline = time.monotonic() + _TERMINATION_S
+        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+            while time.monotonic() < deadline:
+                if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    return True
+                time.sleep(_STEP_S)
+        return False
 
     def _signal(self, number: signal.Signals) -> None:
         # Not yet waited for, so that nobody else can have its number.
@@ -150,6 +177,9 @@ class PosixChild(Child):
 
     def __init__(self, port: str, process: subprocess.Popen[bytes], terminal: IO[bytes] | None = None) -> None:
         super().__init__(port, process, terminal)
+        self._look_at = 0.0
+        self._over_at: float | None = None
+        self._owed = 0
         self._hearing = threading.Lock()  # the reading and the writing thread may both tell of the end
         self._ends: tuple[int, ...] = os.pipe()
         self._woken, self._wake = self._ends
@@ -172,6 +202,8 @@ class PosixChild(Child):
             ready = self._ready_to_read(0)
             if not ready:
                 raise self._ended()
+        if self._output in ready and self._is_long_over():
+            raise self._ended()
         if self._errors in ready and self._hear_errors():
             self._readable.unregister(_fd(self._errors))
         if self._output not in ready:
@@ -183,8 +215,22 @@ class PosixChild(Child):
         except OSError:  # EIO: nobody has the terminal's other side open
             data = b""
         if data:
+            self._owed -= len(data)
             return data
         raise self._ended()
+
+    def _is_long_over(self) -> bool:
+        """Whether the child has ended, all that it had printed was read, and what still comes is its descendants'."""
+        now = time.monotonic()
+        if self._over_at is None:
+            if now < self._look_at:
+                return False
+            self._look_at = now + _STATUS_S
+            if self._process.poll() is not None:
+                self._over_at, self._owed = now, _waiting(_fd(self._output))
+            return False
+        # A terminal passes on late what it counts as waiting.
+        return self._owed <= 0 and now - self._over_at > _STATUS_S
 
     def _ready_to_read(self, timeout: float | None) -> list[object]:
         return [key.fileobj for key, _ in self._readable.select(timeout)]
@@ -234,6 +280,25 @@ class PosixChild(Child):
         for fd in ends:
             os.close(fd)
         super().close()
+
+
+def _waiting(fd: int) -> int:
+    import fcntl  # noqa: PLC0415  Windows has neither, and never gets here
+    import termios  # noqa: PLC0415  as above
+
+    with contextlib.suppress(OSError):
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+    return 0
+
+
+@atexit.register
+def _end_all() -> None:
+    mine = [child for child in list(_running) if child._started_by == os.getpid()]  # noqa: SLF001  this module's own
+    for child in mine:
+        if child._process.returncode is None:  # noqa: SLF001  as above
+            child._signal(signal.SIGTERM)  # noqa: SLF001  all at once, so that they take a second together
+    for child in mine:
+        child._end()  # noqa: SLF001  as above
 
 
 def _fd(file: IO[bytes] | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +99,47 @@ async def test_closing_ends_the_child_and_what_it_has_started(scheme: str, first
         while is_running(started):
             await asyncio.sleep(0)
     assert descriptors() == before
+
+
+async def test_closing_ends_what_ignores_the_request_that_its_leader_obeys() -> None:
+    async with asyncio.timeout(PATIENCE):
+        inner = (
+            "import os, signal, time\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), flush=True)\ntime.sleep(1000)"
+        )
+        script = f"{shlex.join([sys.executable, '-S', '-E', '-c', inner])} & wait"
+        transport, recorder = await _open(f"process:sh -c {shlex.quote(script)}")
+        stubborn = await _pid(recorder)
+        transport.abort()
+        assert await recorder.lost is None
+        while is_running(stubborn):
+            await asyncio.sleep(0)
+
+
+async def test_the_end_is_told_while_something_that_the_child_has_started_prints_on() -> None:
+    async with asyncio.timeout(PATIENCE):
+        _, recorder = await _open("process:sh -c 'while :; do echo x; sleep 0.01; done & echo $!; exit 4'")
+        lost = await recorder.lost
+    os.kill(next(int(word) for word in recorder.data.split() if word != b"x"), 9)
+    with pytest.raises(Disconnected, match="has ended with status 4"):
+        raise lost or AssertionError
+
+
+_LEAVING = """
+import asyncio
+from belay_py.transports import LinkOptions, open_transport
+async def leave():
+    recorder = asyncio.Protocol()
+    transport = await open_transport("process:sleep 1000", recorder, LinkOptions())
+    print(transport._device.pid, flush=True)
+    return transport
+kept = asyncio.run(leave())
+"""
+
+
+def test_a_child_does_not_outlive_this_program() -> None:
+    done = subprocess.run([sys.executable, "-c", _LEAVING], capture_output=True, check=True, timeout=PATIENCE)
+    assert not is_running(int(done.stdout))
 
 
 async def test_the_loop_goes_on_while_a_stubborn_child_is_ended() -> None:
