@@ -23,6 +23,7 @@ from belay_py.protocol import (
     Ready,
     ReplState,
 )
+from belay_py.session.outcomes import Dropped, Expired, LinkLost
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
 
@@ -47,18 +48,6 @@ LONGEST_CLOSE = 5.0
 
 NO_MEMORY = "has no memory left to run anything, its heap is full of what a program keeps; reset the board"
 """What is wrong when a handshake is answered with MemoryError."""
-
-
-class Expired(Exception):
-    """The exchange's deadline has passed."""
-
-
-class LinkLost(Exception):
-    """The transport ended; its reason is the cause, if it had one."""
-
-
-class Dropped(Exception):
-    """An interrupt made the board forget code that had not been sent to its end."""
 
 
 class Channel(asyncio.Protocol):

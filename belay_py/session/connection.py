@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from belay_py.errors import ConnectionFailed, ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info
-from belay_py.session.channel import NO_MEMORY, Channel, Expired, LinkLost
+from belay_py.session.channel import NO_MEMORY, Channel
+from belay_py.session.outcomes import Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
 from belay_py.transports.profiled import profile_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import CodeTooLarge
 from belay_py.protocol import Finished
-from belay_py.session.channel import Dropped
+from belay_py.session.outcomes import Dropped
 from belay_py.text import to_text
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from belay_py.errors import (
     SessionTimeout,
 )
 from belay_py.protocol import BoardReset, Finished
-from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL, Dropped, Expired, LinkLost
+from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.memory import ALWAYS_FITS, require_room, too_large
+from belay_py.session.outcomes import Dropped, Expired, LinkLost
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 from belay_py.text import to_text
 

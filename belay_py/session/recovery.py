@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from belay_py.errors import ConnectionFailed, Disconnected, ProtocolViolation
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.session.channel import NO_MEMORY, Expired, LinkLost
+from belay_py.session.channel import NO_MEMORY
+from belay_py.session.outcomes import Expired, LinkLost
 from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from belay_py.errors import (
 )
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.protocol import BoardReset, Finished
-from belay_py.session.channel import Dropped, Expired, LinkLost
+from belay_py.session.outcomes import Dropped, Expired, LinkLost
 from belay_py.session.tracebacks import execution_error
 from belay_py.text import to_text
 from belay_py.transports.profiled import profile_of

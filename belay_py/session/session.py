@@ -288,7 +288,7 @@ class DeviceSession(Monitored):
         check_path("filename", filename)
         source, given = encode_code(code), self._stdin(stdin)
         chunks = streaming.stream(self._operations, source, timeout, idle_timeout, given)
-        located = self._located(chunks, code, filename)
+        located = streaming.located(chunks, code, filename)
         return located if mode == "bytes" else streaming.decoded(located, mode)
 
     async def interrupt(self, *, timeout: float | None = None) -> bool:
@@ -337,15 +337,3 @@ class DeviceSession(Monitored):
 
     async def _begin(self, group: Group, timeout: float | None) -> None:
         await group.begin(self._standing.deadline(timeout))
-
-    async def _located(
-        self, chunks: AsyncGenerator[bytes], code: str | bytes, filename: str | Path | None
-    ) -> AsyncGenerator[bytes]:
-        """Pass output on; an exception gets the places of the caller's source, who is on the stack only here."""
-        async with contextlib.aclosing(chunks):
-            try:
-                async for chunk in chunks:
-                    yield chunk
-            except ExecutionError as error:
-                locate(error, find_source(code, filename))
-                raise

@@ -7,11 +7,14 @@ from collections import deque
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
-from belay_py.errors import BelayError, SessionTimeout, SettingsError
+from belay_py.errors import BelayError, ExecutionError, SessionTimeout, SettingsError
+from belay_py.session.snippets import find_source
+from belay_py.session.tracebacks import locate
 from belay_py.text import TextDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from pathlib import Path
 
     from belay_py.session.execution import ExecutionResult
     from belay_py.session.operations import Operations
@@ -139,6 +142,19 @@ async def _stop(run: asyncio.Task[ExecutionResult], recovery: Recovery) -> None:
         run.cancel()
         await asyncio.wait([run])
         await recovery.settled()
+
+
+async def located(
+    chunks: AsyncGenerator[bytes], code: str | bytes, filename: str | Path | None
+) -> AsyncGenerator[bytes]:
+    """Pass output on; an exception gets the places of the caller's source, who is on the stack only here."""
+    async with aclosing(chunks):
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except ExecutionError as error:
+            locate(error, find_source(code, filename))
+            raise
 
 
 async def decoded(chunks: AsyncGenerator[bytes], mode: TextMode) -> AsyncGenerator[str]:

@@ -1,0 +1,15 @@
+"""How an exchange with a board ends that gets no answer. What these mean to a caller is the session's affair."""
+
+from __future__ import annotations
+
+
+class Expired(Exception):
+    """The exchange's deadline has passed."""
+
+
+class LinkLost(Exception):
+    """The transport ended; its reason is the cause, if it had one."""
+
+
+class Dropped(Exception):
+    """An interrupt made the board forget code that had not been sent to its end."""
