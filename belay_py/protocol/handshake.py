@@ -34,7 +34,7 @@ class Handshake:
         Two Ctrl-C stop a running program and clear a half-typed line (a ``\\r`` would execute it). Ctrl-A is heard
         only afterwards: it is ignored while ``main.py`` runs. The request for raw-paste in front of the code tells
         what the board can do, and at a friendly prompt, should Ctrl-A be lost, opens paste mode, in which the line is
-        a syntax error that runs nothing (tried). At most 40 bytes: they fit the smallest two windows known, 2 x 32.
+        a syntax error that runs nothing (tried). At most 41 bytes: they fit the smallest two windows known, 2 x 32.
         """
         self._reply = re.compile(_REPLY % re.escape(nonce.encode()), re.DOTALL)
         middle = len(nonce) // 2

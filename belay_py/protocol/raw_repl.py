@@ -94,7 +94,7 @@ class RawRepl:
     def enter(self, nonce: str) -> None:
         """Queue one attempt to reach the raw prompt; legal in every state.
 
-        ``nonce`` must be fresh for each attempt, letters and digits, at most 16 of them. `Ready` tells that its answer
+        ``nonce`` must be fresh for each attempt, letters and digits, at most 22 of them. `Ready` tells that its answer
         has come; answers to earlier attempts count for nothing.
         """
         if self._state is not ReplState.ENTERING:

@@ -90,7 +90,7 @@ def mark(code: bytes, marker: str) -> bytes:
     backslash at the end would swallow the break; such code is a syntax error with and without it.
     """
     line_break = b"" if not code or code.endswith((b"\n", b"\\")) else b"\n"
-    return code + line_break + b"_q('%s')" % marker.encode()
+    return code + line_break + b"_q(b'%s')" % marker.encode()
 
 
 # Nothing but the prompt and the three \x04 is where it must be in a reply: a timer on the board may print anywhere.

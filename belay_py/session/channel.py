@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
@@ -23,6 +22,7 @@ from belay_py.protocol import (
     Ready,
     ReplState,
 )
+from belay_py.session import nonces
 from belay_py.session.outcomes import Dropped, Expired, LinkLost
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
@@ -152,7 +152,7 @@ class Channel(asyncio.Protocol):
         """
         self._sink = sink
         self.interrupted = False
-        nonce = secrets.token_urlsafe(6) if self.marked else ""
+        nonce = nonces.of_execution() if self.marked else ""
         self.repl.submit(code, nonce=nonce, stream=sink is not None)
         event = await self._exchange(deadline)
         assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
@@ -162,7 +162,7 @@ class Channel(asyncio.Protocol):
         """Bring the board to a verified raw prompt, whatever it is doing. Raises `Expired` or `LinkLost`."""
         interval = FIRST_HANDSHAKE_INTERVAL
         while True:
-            self.repl.enter(secrets.token_hex(6))
+            self.repl.enter(nonces.of_handshake())
             try:
                 event = await self._exchange(min(deadline, self._loop.time() + interval))
             except Expired:
@@ -204,7 +204,7 @@ class Channel(asyncio.Protocol):
         halfway = now + (deadline - now) / 2
         restarted = self.chip_was_reset
         interval = FIRST_INTERRUPT_INTERVAL
-        while not restarted and self.repl.interrupt(_fence_nonce()) and self._loop.time() < halfway:
+        while not restarted and self.repl.interrupt(nonces.of_fence()) and self._loop.time() < halfway:
             try:
                 event = await self._exchange(min(halfway, self._loop.time() + interval))
             except Expired:
@@ -231,7 +231,7 @@ class Channel(asyncio.Protocol):
     def interrupt(self) -> None:
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""
         self.interrupted = True
-        if not self.repl.interrupt(_fence_nonce()):
+        if not self.repl.interrupt(nonces.of_fence()):
             self.fail(Dropped())
         self._flush()
 
@@ -336,7 +336,3 @@ class Channel(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._timer = self._pacer = None
-
-
-def _fence_nonce() -> str:
-    return secrets.token_urlsafe(6)

@@ -7,11 +7,10 @@ nothing has run: it is sent, and the code once more; or the board has restarted 
 from __future__ import annotations
 
 import contextlib
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BoardWasReset, ExecutionError, SessionTimeout
-from belay_py.session import blocks, encoder, values
+from belay_py.session import blocks, encoder, nonces, values
 from belay_py.session.returns import validator
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Evaluations:
         validate = None if returns is None else validator(returns)
         block = blocks.split(code)
         deadline = self._standing.deadline(timeout)
-        nonce = secrets.token_hex(4)
+        nonce = nonces.of_value()
         source = block.calling(f"{encoder.NAME}('{nonce}',", look_up=encoder.NAME)
         if block.first is None:
             async with self._undisturbed(deadline):

@@ -81,6 +81,23 @@ async def test_streaming_and_leaving_half_way(pico_port: str) -> None:
         assert (await session.execute("print('next')")).output == "next\n"
 
 
+async def test_nothing_that_a_session_sends_stays_on_the_heap(pico_port: str) -> None:
+    # MicroPython keeps short strings of the code until it restarts: nonces would fill a heap in hours.
+    async with DeviceSession(pico_port) as session:
+
+        async def work() -> str:
+            for _ in range(20):
+                await session.execute("pass")
+                await session.evaluate("1")
+                with pytest.raises(ExecutionError):
+                    await session.execute("raise ValueError('real')")
+            with pytest.raises(SessionTimeout):
+                await session.execute("while True: pass", timeout=0.05)
+            return (await session.execute("import micropython\nmicropython.qstr_info()")).output
+
+        assert await work() == await work()
+
+
 async def test_a_hard_reset_by_hand(pico_port: str) -> None:
     async with DeviceSession(pico_port) as session:
         await session.execute("variable = 1")

@@ -37,7 +37,7 @@ _FORGERIES = [
     b"\x04Traceback (most recent call last):\r\n",
     b"KeyError: x\r\n\x04>",
     b"information.\r\n>>> ",
-    b"_q('ab')ab",
+    b"_q(b'ab')ab",
     b"x" * 200,
 ]
 OUTPUT = st.lists(st.one_of(st.sampled_from(_FORGERIES), st.binary(max_size=20)), max_size=6).map(b"".join)

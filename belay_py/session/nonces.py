@@ -1,0 +1,34 @@
+"""Words that no program on the board can know, for everything that must not be forged or taken for something older.
+
+MicroPython keeps each string of up to ten characters that stands in code, until it restarts: 14 to 22 bytes of heap for
+every new one (seen with ``micropython.qstr_info()`` on a Pico; ``MICROPY_ALLOC_PARSE_INTERN_STRINGS_LEN``). So strings
+are longer here, and the marker, which every execution pays for, is bytes, which are not kept from 1.19 on.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+_KEPT = 10
+"""Characters of a string that the board keeps."""
+_MARKER = 2
+
+
+def of_execution() -> str:
+    """Return a marker and a fence's nonce in one; see `RawRepl.submit`."""
+    return secrets.token_urlsafe(_MARKER + _KEPT)[: _MARKER + _KEPT + 1]
+
+
+def of_fence() -> str:
+    """Return the nonce of a further fence."""
+    return secrets.token_urlsafe(_KEPT)[: _KEPT + 1]
+
+
+def of_handshake() -> str:
+    """Return a nonce that is sent in two halves."""
+    return secrets.token_hex(_KEPT + 1)
+
+
+def of_value() -> str:
+    """Return the nonce around an encoded value."""
+    return secrets.token_hex(_KEPT)[: _KEPT + 1]
