@@ -31,7 +31,7 @@ class CommunicationOptions:
     rts: bool | None = None
     """The line RTS, the same."""
     framing: Literal["marked", "plain"] = "marked"
-    """``marked``: no output can be mistaken for the end of a response, for 12 bytes an execution. ``plain`` saves them,
+    """``marked``: no output can be mistaken for the end of a response, for 16 bytes an execution. ``plain`` saves them,
     on a slow wire, for code that never prints ``\\x04``."""
     chunk: int = 256
     """Bytes of code between two pauses, for boards without raw-paste. 32 suits the smallest ones."""

@@ -2,7 +2,7 @@
 
 A banner proves little: it may be old, doubled, or printed by a program. So every attempt ends in a tiny execution that
 prints a nonce, and only that nonce counts. Boards answer in order, hence everything before it is stale and nothing
-stale can come after. The nonce is sent in two halves, so that the echo of a friendly prompt does not hold it.
+stale can come after. The nonce is sent in two parts, so that the echo of a friendly prompt does not hold it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,10 @@ class Handshake:
         Two Ctrl-C stop a running program and clear a half-typed line (a ``\\r`` would execute it). Ctrl-A is heard
         only afterwards: it is ignored while ``main.py`` runs. The request for raw-paste in front of the code tells
         what the board can do, and at a friendly prompt, should Ctrl-A be lost, opens paste mode, in which the line is
-        a syntax error that runs nothing (tried). At most 41 bytes: they fit the smallest two windows known, 2 x 32.
+        a syntax error that runs nothing (tried). At most 40 bytes: they fit the smallest two windows known, 2 x 32.
         """
         self._reply = re.compile(_REPLY % re.escape(nonce.encode()), re.DOTALL)
-        middle = len(nonce) // 2
-        code = f"print('{nonce[:middle]}'+'{nonce[middle:]}')".encode()
+        code = f"print('{nonce[:-1]}'+'{nonce[-1]}')".encode()
         return CTRL_C + CTRL_C + CTRL_A + RAW_PASTE + code + CTRL_D
 
     def receive(self, data: bytes) -> tuple[Features, bytes, bytes] | None:

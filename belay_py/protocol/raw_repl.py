@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(rb"R\x01(..)\x01|" + codes.RAW_PASTE_REFUSED + rb"|" + codes.RAW_BANNER, re.DOTALL)
 _LONGEST_HEADER = 32
+_MARKER = 4  # characters at the beginning of a nonce; two were met by chance, once in 4,096 runs of what prints an end
 _RAW_BANNER = re.compile(codes.RAW_BANNER)
 _BOOT_OUTPUT_KEPT = 16384  # a boot.py that prints without end must not fill the host's memory
 
@@ -94,7 +95,7 @@ class RawRepl:
     def enter(self, nonce: str) -> None:
         """Queue one attempt to reach the raw prompt; legal in every state.
 
-        ``nonce`` must be fresh for each attempt, letters and digits, at most 22 of them. `Ready` tells that its answer
+        ``nonce`` must be fresh for each attempt, letters and digits, at most 16 of them. `Ready` tells that its answer
         has come; answers to earlier attempts count for nothing.
         """
         if self._state is not ReplState.ENTERING:
@@ -106,19 +107,20 @@ class RawRepl:
     def submit(self, code: bytes, *, nonce: str = "", stream: bool = False) -> None:
         """Queue code for execution; legal in READY only.
 
-        With a ``nonce``, four fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
-        prints can be taken for the end of its response; the board must have run `PREPARE` in this life of its
-        interpreter. Without one the response is taken at its word. With ``stream`` the output comes as `Output` events,
-        else in `Finished`. The code must hold no byte that `find_unsendable` finds.
+        With a ``nonce``, ten fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
+        prints can be taken for the end of its response, unless it guesses the first four; the rest is the fence's. The
+        board must have run `PREPARE` in this life of its interpreter. Without a nonce the response is taken at its
+        word. With ``stream`` the output comes as `Output` events, else in `Finished`. The code must hold no byte that
+        `find_unsendable` finds.
         """
         self._require_ready("submit code")
         features = self.features
         assert features is not None  # READY comes after a handshake, which sets it
         self._stream = stream
         if nonce:
-            marker = nonce[:2]
+            marker, fence = nonce[:_MARKER], nonce[_MARKER:]
             code = mark(code, marker)
-            self._response = MarkedResponse(marker, nonce[2:])
+            self._response = MarkedResponse(marker, fence)
         else:
             self._response = PlainResponse()
         # An empty line would be a soft reset on boards that take plain code.

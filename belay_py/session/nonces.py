@@ -11,7 +11,7 @@ import secrets
 
 _KEPT = 10
 """Characters of a string that the board keeps."""
-_MARKER = 2
+_MARKER = 4
 
 
 def of_execution() -> str:
@@ -25,8 +25,8 @@ def of_fence() -> str:
 
 
 def of_handshake() -> str:
-    """Return a nonce that is sent in two halves."""
-    return secrets.token_hex(_KEPT + 1)
+    """Return a nonce whose last character is sent apart from the others."""
+    return secrets.token_hex(_KEPT)[: _KEPT + 2]
 
 
 def of_value() -> str:

@@ -33,7 +33,7 @@ _IS_THERE_ROOM = re.compile(_COLLECT + rb"\nbytearray\(\d+\)\n" + _COLLECT)
 _RESET_CHIP = b"__import__('machine').reset()"
 _GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
 _FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
-_MARKER = re.compile(rb"\n?_q\(b'([\w-]{2})'\)\Z")
+_MARKER = re.compile(rb"\n?_q\(b'([\w-]+)'\)\Z")
 
 
 def split_marker(code: bytes) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ Direction = Literal["host", "board"]
 # are as long as those of the recording, and the board's answers hold them in these forms.
 _NONCES = (
     (re.compile(rb"print\('(\w+)'\+'(\w+)'\)"), b"%s"),
-    (re.compile(rb"_q\(b'([\w-]{2})'\)"), b"%s\x04\x04>"),
+    (re.compile(rb"_q\(b'([\w-]+)'\)"), b"%s\x04\x04>"),
     (re.compile(rb"\{\}\['([\w-]+)'\]"), b"%s"),
 )
 _SHOWN = 20

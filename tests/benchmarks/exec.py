@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_name("instant_board.c")
 WINDOW = 128
-MARK = b"\n_q(b'ab')"
+MARK = b"\n_q(b'abcd')"
 CODES = {
     "pass": "pass",
     "1 KB of code": "x = 1  # a line of code\n" * 42 + "x = 1  # the end",

@@ -92,10 +92,10 @@ def test_marked_framing_returns_any_output_exactly(
     output: bytes, traceback: bytes, sizes: list[int], window: int, stream: bool
 ) -> None:
     repl = ready(window)
-    repl.submit(b"x", nonce="-_0123456789", stream=stream)
-    marker = b"" if traceback else b"-_"
+    repl.submit(b"x", nonce="-_-_012345", stream=stream)
+    marker = b"" if traceback else b"-_-_"
     reply = head(window) + output + marker + b"\x04" + traceback + b"\x04>"
-    fence = head(window) + b"\x04Traceback (most recent call last):\r\nKeyError: 0123456789\r\n\x04>"
+    fence = head(window) + b"\x04Traceback (most recent call last):\r\nKeyError: 012345\r\n\x04>"
     whole, last = joined(play(repl, reply, sizes, fenced=fence))
     assert whole == output
     assert isinstance(last, Finished)
@@ -112,9 +112,9 @@ def test_any_split_gives_the_same_events(
         repl, events = ready(window), list[Event]()
         for step in steps:
             if step == "execute":
-                repl.submit(b"x", nonce="-_0123456789")
-                fence = head(window) + b"\x04Traceback (most recent call last):\r\nKeyError: 0123456789\r\n\x04>"
-                events += play(repl, head(window) + output + b"-_\x04\x04>", sizes, fenced=fence)
+                repl.submit(b"x", nonce="-_-_012345")
+                fence = head(window) + b"\x04Traceback (most recent call last):\r\nKeyError: 012345\r\n\x04>"
+                events += play(repl, head(window) + output + b"-_-_\x04\x04>", sizes, fenced=fence)
                 continue
             if step == "reset":
                 repl.soft_reset()
@@ -137,7 +137,7 @@ NOISE = st.lists(st.one_of(OUTPUT, st.sampled_from([head(0), head(32), head(128)
 def test_noise_in_any_state_raises_nothing_but_violations(
     state: ReplState, noise: list[bytes], marked: bool, stream: bool, length: int
 ) -> None:
-    repl = in_state(state, nonce="-_0123456789" if marked else "", stream=stream, length=length)
+    repl = in_state(state, nonce="-_-_012345" if marked else "", stream=stream, length=length)
     assert repl.state is state
     for data in noise:
         with contextlib.suppress(ProtocolViolation):

@@ -45,9 +45,9 @@ def steps_of(link: TracedLink, framing: str) -> list[Step]:
     assert match is not None
     nonce = (match[1] + match[2]).decode()
     steps: list[Step] = [lambda repl: repl.enter(nonce), lambda repl: repl.submit(info.CODE)]
-    markers = re.findall(rb"_q\(b'([\w-]{2})'\)\x04(?:\x05A\x01\{\}\['([\w-]+)'\])?", sent)
+    markers = re.findall(rb"_q\(b'([\w-]{4})'\)\x04(?:\x05A\x01\{\}\['([\w-]+)'\])?", sent)
     for number, code in enumerate(CODES):
-        word = b"".join(markers[number]).ljust(4, b"-").decode() if framing == "marked" else ""
+        word = b"".join(markers[number]).ljust(10, b"-").decode() if framing == "marked" else ""
         steps.append(lambda repl, code=code, word=word: repl.submit(code.encode(), nonce=word))  # type: ignore[misc]  # mypy does not infer a lambda's defaults
     steps.append(lambda repl: repl.leave())
     return steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import string
 
 import pytest
 
@@ -46,6 +47,22 @@ async def test_output_that_looks_like_framing(port: str, data: bytes) -> None:
         assert (await session.execute(WRITE.format(data))).output_bytes == data
         pieces = [piece async for piece in session.stream(WRITE.format(data), mode="bytes")]
         assert b"".join(pieces) == data
+        assert (await session.execute("print('next')")).output == "next\n"
+
+
+async def test_output_that_tries_every_two_characters_before_an_end(port: str) -> None:
+    # Whatever the marker is, a program cannot print enough ends to meet it: two characters it could, in 20 KB.
+    code = """
+import sys
+alphabet = b'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+for a in alphabet:
+    sys.stdout.buffer.write(b''.join(bytes((a, b)) + b'\\x04\\x04>' for b in alphabet))
+"""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    everything = b"".join(f"{a}{b}\x04\x04>".encode() for a in alphabet for b in alphabet)
+    async with DeviceSession(port) as session:
+        assert (await session.execute(code)).output_bytes == everything
+        assert b"".join([piece async for piece in session.stream(code, mode="bytes")]) == everything
         assert (await session.execute("print('next')")).output == "next\n"
 
 

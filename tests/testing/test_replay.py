@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 ABOUT = b"{'n': 'micropython', 'v': (1, 25, 0), 'q': 1}\r\n"
 CREDITS = b"\x01" * (len(info.CODE) // 128)
 SESSION: list[tuple[Direction, bytes]] = [
-    ("host", b"\x03\x03\x01\x05A\x01print('abcdef01234'+'56789abcdef')\x04"),
+    ("host", b"\x03\x03\x01\x05A\x01print('abcdef01234'+'5')\x04"),
     ("board", b"\r\n>>> raw REPL; CTRL-B to exit\r\n>R\x01\x80\x00\x01"),
-    ("board", b"\x04abcdef0123456789abcdef\r\n\x04\x04>"),
+    ("board", b"\x04abcdef012345\r\n\x04\x04>"),
     ("host", b"\x05A\x01" + info.CODE[:256]),
     ("board", b"R\x01\x80\x00\x01" + CREDITS),
     ("host", info.CODE[256:] + b"\x04"),
     ("board", b"\x04" + ABOUT + b"\x04\x04>"),
-    ("host", b"\x05A\x01print('hi')\n_q(b'xy')\x04"),
-    ("board", b"R\x01\x80\x00\x01\x04hi\r\nxy\x04\x04>"),
-    ("host", b"\x05A\x01oops\n_q(b'zz')\x04"),
+    ("host", b"\x05A\x01print('hi')\n_q(b'wxyz')\x04"),
+    ("board", b"R\x01\x80\x00\x01\x04hi\r\nwxyz\x04\x04>"),
+    ("host", b"\x05A\x01oops\n_q(b'zzzz')\x04"),
     ("board", b"R\x01\x80\x00\x01\x04\x04Traceback (most recent call last):\r\nNameError: oops\r\n\x04>"),
     ("host", b"\x05A\x01{}['0123456789a']\x04"),
     ("board", b"R\x01\x80\x00\x01\x04\x04Traceback (most recent call last):\r\nKeyError: 0123456789a\r\n\x04>"),
