@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from belay_py import transports
 from belay_py.devices.locks import FOLDER_VARIABLE
 from belay_py.virtual import BoardProcess, VirtualBoardOptions
 
@@ -57,6 +58,12 @@ class PtyBoard:
         self.process.close()
         assert not last_words, last_words
         os.close(self._slave)
+
+
+@pytest.fixture(autouse=True)
+def known_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheme that a test registers ends with it."""
+    monkeypatch.setattr(transports, "_openers", dict(transports._openers))
 
 
 @pytest.fixture(scope="module")
