@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test compares the two lists
     from belay_py.errors import BelayError as BelayError
     from belay_py.errors import BoardWasReset as BoardWasReset
+    from belay_py.errors import CircuitOpen as CircuitOpen
     from belay_py.errors import CodeTooLarge as CodeTooLarge
     from belay_py.errors import ConnectionFailed as ConnectionFailed
     from belay_py.errors import DeviceBusy as DeviceBusy
@@ -18,21 +19,28 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import DeviceNotFound as DeviceNotFound
     from belay_py.errors import Disconnected as Disconnected
     from belay_py.errors import ExecutionError as ExecutionError
+    from belay_py.errors import IdentityChanged as IdentityChanged
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
     from belay_py.errors import InvalidCode as InvalidCode
     from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
+    from belay_py.errors import RateLimited as RateLimited
     from belay_py.errors import SessionClosed as SessionClosed
     from belay_py.errors import SessionTimeout as SessionTimeout
     from belay_py.errors import SettingsError as SettingsError
+    from belay_py.errors import TooManyWaiters as TooManyWaiters
     from belay_py.errors import UnexpectedValue as UnexpectedValue
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
     from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
+    from belay_py.options import CircuitBreakerOptions as CircuitBreakerOptions
     from belay_py.options import CommunicationOptions as CommunicationOptions
+    from belay_py.options import DeviceSessionManagerOptions as DeviceSessionManagerOptions
     from belay_py.options import DeviceSessionOptions as DeviceSessionOptions
+    from belay_py.options import RateLimitOptions as RateLimitOptions
+    from belay_py.options import RetryOptions as RetryOptions
     from belay_py.session.execution import ExecutionResult as ExecutionResult
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
@@ -44,6 +52,7 @@ _HOMES = {
     "belay_py.errors": (
         "BelayError",
         "BoardWasReset",
+        "CircuitOpen",
         "CodeTooLarge",
         "ConnectionFailed",
         "DeviceBusy",
@@ -51,21 +60,31 @@ _HOMES = {
         "DeviceNotFound",
         "Disconnected",
         "ExecutionError",
+        "IdentityChanged",
         "IllegalTransition",
         "Interrupted",
         "InvalidCode",
         "NotSupported",
         "OutcomeUnknown",
         "ProtocolViolation",
+        "RateLimited",
         "SessionClosed",
         "SessionTimeout",
         "SettingsError",
+        "TooManyWaiters",
         "UnexpectedValue",
         "ValueNotSupported",
         "VirtualBoardUnavailable",
     ),
     "belay_py.lifecycle": ("DeviceSessionState",),
-    "belay_py.options": ("CommunicationOptions", "DeviceSessionOptions"),
+    "belay_py.options": (
+        "CircuitBreakerOptions",
+        "CommunicationOptions",
+        "DeviceSessionManagerOptions",
+        "DeviceSessionOptions",
+        "RateLimitOptions",
+        "RetryOptions",
+    ),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),

@@ -28,6 +28,8 @@ class DeviceNotFound(BelayError):
 class DeviceBusy(BelayError):
     """Somebody else owns the board. Wait, or end the holder; ``holder`` says who it is where that is known."""
 
+    outcome: Outcome = "not_started"
+
     def __init__(self, message: str, *, holder: str | None = None) -> None:
         super().__init__(message)
         self.holder = holder
@@ -155,6 +157,47 @@ class BoardWasReset(BelayError):
         super().__init__(message)
         self.output_bytes = output_bytes
         self.outcome = outcome
+
+
+class TooManyWaiters(BelayError):
+    """As many wait for boards as may (``max_waiting``). Try later, or use more boards."""
+
+    outcome: Outcome = "not_started"
+
+
+class CircuitOpen(BelayError):
+    """The board is left alone for a while, after failures in a row. ``retry_after`` is how many seconds are left."""
+
+    outcome: Outcome = "not_started"
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(BelayError):
+    """No operation may begin yet: the rate limit is used up. ``retry_after`` is how many seconds that will take."""
+
+    outcome: Outcome = "not_started"
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class IdentityChanged(BelayError):
+    """Another board than before is at the port. ``expected`` and ``found`` are their unique ids."""
+
+    outcome: Outcome = "not_started"
+
+    def __init__(self, message: str, *, expected: str, found: str) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
+
+    def __reduce__(self) -> tuple[object, ...]:
+        make = functools.partial(type(self), expected=self.expected, found=self.found)
+        return make, self.args, self.__dict__
 
 
 class ProtocolViolation(BelayError):

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from belay_py.lifecycle import DeviceSessionState
 
-DisconnectReason = Literal["requested", "unexpected"]
+DisconnectReason = Literal["requested", "unexpected", "idle", "evicted", "expired", "shutdown", "identity changed"]
+"""``idle``: unused for ``idle_timeout``; ``expired``: open for ``max_lifetime``; ``evicted``: to make room."""
 
 
 def _now() -> datetime:
@@ -24,6 +25,11 @@ class SessionEvent:
 
     session: Any
     at: datetime = field(default_factory=_now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionCreated(SessionEvent):
+    """A manager has made the session. The first event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,61 @@ class SessionDisconnected(SessionEvent):
 
     reason: DisconnectReason
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnecting(SessionEvent):
+    """A manager is about to connect again: attempt number ``attempt``, in ``delay`` seconds."""
+
+    attempt: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconnectFailed(SessionEvent):
+    """The last of ``attempts`` attempts has failed with ``error``; the next use of the session tries again."""
+
+    attempts: int
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined(SessionEvent):
+    """The board's link was lost ``losses`` times in a short while; it is left alone for ``seconds``."""
+
+    losses: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEvent(SessionEvent):
+    """The root of the events of leases. ``holder`` is the place that took the lease, as ``file:line``."""
+
+    lease_id: int
+    holder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseGranted(LeaseEvent):
+    """Somebody has the board now. ``waited`` is how many seconds it took."""
+
+    waited: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseReleased(LeaseEvent):
+    """The lease is over. ``held`` is how many seconds it took; ``leaked`` whether it had been reported as leaked."""
+
+    held: float
+    leaked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLeaked(LeaseEvent):
+    """A lease is held for longer than ``leak_after``. ``stack`` is that of its taking, where it is kept."""
+
+    held: float
+    stack: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,15 @@ import importlib.util
 import re
 from typing import TYPE_CHECKING, Any
 
-from belay_py import CommunicationOptions, DeviceSessionOptions, errors
+from belay_py import (
+    CircuitBreakerOptions,
+    CommunicationOptions,
+    DeviceSessionManagerOptions,
+    DeviceSessionOptions,
+    RateLimitOptions,
+    RetryOptions,
+    errors,
+)
 from belay_py.cli.app import _app as app
 from belay_py.virtual import VirtualBoardOptions
 
@@ -49,7 +57,18 @@ def defaults(options: type[Any]) -> dict[str, str]:
 
 def test_options_and_their_defaults() -> None:
     written = {row[0]: row[1] for row in table_rows("reference.md", "Option")}
-    assert written == {**defaults(DeviceSessionOptions), **defaults(CommunicationOptions)}
+    kinds = (
+        DeviceSessionOptions,
+        CommunicationOptions,
+        RetryOptions,
+        RateLimitOptions,
+        CircuitBreakerOptions,
+        DeviceSessionManagerOptions,
+    )
+    expected: dict[str, str] = {}
+    for kind in kinds:
+        expected |= defaults(kind)
+    assert written == expected
 
 
 def test_options_of_the_virtual_board() -> None:

@@ -40,8 +40,8 @@ INF, NAN = float("inf"), float("nan")
     ("option", "values", "wanted"),
     [
         ("exclusive", ["no", 1, None], "True or False"),
-        ("dtr", ["x", 1], "True, False or None"),
-        ("rts", [1, "x"], "True, False or None"),
+        ("dtr", ["x", 1], "True or False, or None"),
+        ("rts", [1, "x"], "True or False, or None"),
         ("framing", ["Plain", 5, ["plain"]], '"marked" or "plain"'),
         ("chunk", ["a", 1.5, 0, True, None], "a whole number of bytes, at least 1"),
         ("pace", ["x", INF, NAN, -1, True, None, 10**400], "a number of seconds of at least 0, and finite"),

@@ -1,0 +1,111 @@
+"""What can be set for a manager of many sessions, and the devices that it knows by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from belay_py.errors import SettingsError
+from belay_py.options.checks import COUNT, DELAY, FINITE, SECONDS, SWITCH, WHOLE, check, check_names, one_of, or_none
+from belay_py.options.session import DeviceSessionOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from belay_py.options.checks import Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSessionManagerOptions:
+    """A manager's options. Durations are seconds."""
+
+    max_sessions: int = 100
+    """How many may be open, or about to be, at a time."""
+    enable_session_pooling: bool = True
+    """Whether a session stays open between two leases."""
+    max_waiting: int = 1000
+    """How many may wait for a board at a time; the next one is refused at once."""
+    lease_timeout: float = 30.0
+    """For a lease that names no timeout: waiting, connecting and checking, together."""
+    cleanup_interval: float = 300.0
+    """Between two looks for sessions that are disposed of or expired."""
+    cleanup_grace: float = 0.0
+    """How long an expired session stays open beyond its time."""
+    leak_after: float | None = 600.0
+    """A lease that is held for longer is reported, with the place that took it."""
+    leak_stacks: bool = False
+    """Whether the whole stack of that place is kept, and not only its line."""
+    quarantine_after: int = 5
+    """Links that are lost within ``quarantine_window`` put a board into quarantine; 0: never."""
+    quarantine_window: float = 60.0
+    quarantine_time: float = 300.0
+    """How long a board in quarantine is left alone."""
+    close_grace: float = 5.0
+    """How long `close` lets leases end by themselves."""
+    on_close: Literal["stop", "leave"] = "stop"
+    """What becomes of code that runs on a board when the manager closes: it is stopped, or goes on."""
+    warm_up: tuple[str, ...] = ()
+    """Devices to connect at the start."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Options of every session that does not name them."""
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Named sets of options, which devices may name."""
+    devices: Mapping[str, DeviceSessionOptions] = field(default_factory=dict)
+    """The boards that are known by name; each is opened on its first use."""
+
+    def __post_init__(self) -> None:
+        check(self, _RULES)
+        known = [item.name for item in dataclasses.fields(DeviceSessionOptions)]
+        for options in (self.defaults, *self.profiles.values()):
+            check_names(options, known, means={"timeout": "operation_timeout"})
+        for device_id in self.warm_up:
+            if device_id not in self.devices:
+                near = difflib.get_close_matches(device_id, self.devices, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the devices are {', '.join(self.devices) or 'none'}"
+                raise SettingsError(f"warm_up has {device_id!r} in it, which is no device; {hint}")
+
+    @classmethod
+    def build(
+        cls, overrides: Mapping[str, Any], base: DeviceSessionManagerOptions | None = None
+    ) -> DeviceSessionManagerOptions:
+        """Return options from keyword arguments, on top of others if there are any.
+
+        Raises `SettingsError` for a name that is no option, with the nearest right one.
+        """
+        check_names(overrides, [item.name for item in dataclasses.fields(cls)], means={"timeout": "lease_timeout"})
+        return cls(**overrides) if base is None else dataclasses.replace(base, **overrides)
+
+    def session_options(
+        self, port: str | DeviceSessionOptions, overrides: Mapping[str, Any], profile: str | None = None
+    ) -> DeviceSessionOptions:
+        """Return a session's options: the defaults, a profile's on top, then ``overrides``.
+
+        Whole options in place of ``port`` are taken as they are, with ``overrides`` on top. Raises `SettingsError`.
+        """
+        if isinstance(port, DeviceSessionOptions):
+            return DeviceSessionOptions.build(port, overrides)
+        if profile is not None and profile not in self.profiles:
+            near = difflib.get_close_matches(profile, self.profiles, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the profiles are {', '.join(self.profiles) or 'none'}"
+            raise SettingsError(f"there is no profile {profile!r}; {hint}")
+        of_profile = {} if profile is None else self.profiles[profile]
+        return DeviceSessionOptions.build(port, {**self.defaults, **of_profile, **overrides})
+
+
+_RULES: Final[Mapping[str, Rule]] = {
+    "max_sessions": COUNT,
+    "enable_session_pooling": SWITCH,
+    "max_waiting": WHOLE,
+    "lease_timeout": SECONDS,
+    "cleanup_interval": FINITE,
+    "cleanup_grace": DELAY,
+    "leak_after": or_none(SECONDS),
+    "leak_stacks": SWITCH,
+    "quarantine_after": WHOLE,
+    "quarantine_window": FINITE,
+    "quarantine_time": FINITE,
+    "close_grace": DELAY,
+    "on_close": one_of("stop", "leave"),
+}
