@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from belay_py.errors import SettingsError
+from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -113,6 +113,6 @@ def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[st
     right = list(known)
     for name in given:
         if name not in right:
-            near = [means[name]] if name in means else difflib.get_close_matches(name, right, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(right)}"
+            guess = f"did you mean {means[name]!r}?" if name in means else None
+            hint = guess or did_you_mean(name, right, "the options are")
             raise SettingsError(f"there is no option {name!r}; {hint}")

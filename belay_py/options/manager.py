@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belay_py.errors import SettingsError
 from belay_py.options.checks import COUNT, DELAY, FINITE, SECONDS, SWITCH, WHOLE, check, check_names, one_of, or_none
 from belay_py.options.session import DeviceSessionOptions
+from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +62,7 @@ class DeviceSessionManagerOptions:
             check_names(options, known, means={"timeout": "operation_timeout"})
         for device_id in self.warm_up:
             if device_id not in self.devices:
-                near = difflib.get_close_matches(device_id, self.devices, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"the devices are {', '.join(self.devices) or 'none'}"
+                hint = did_you_mean(device_id, self.devices, "the devices are")
                 raise SettingsError(f"warm_up has {device_id!r} in it, which is no device; {hint}")
 
     @classmethod
@@ -87,8 +86,7 @@ class DeviceSessionManagerOptions:
         if isinstance(port, DeviceSessionOptions):
             return DeviceSessionOptions.build(port, overrides)
         if profile is not None and profile not in self.profiles:
-            near = difflib.get_close_matches(profile, self.profiles, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the profiles are {', '.join(self.profiles) or 'none'}"
+            hint = did_you_mean(profile, self.profiles, "the profiles are")
             raise SettingsError(f"there is no profile {profile!r}; {hint}")
         of_profile = {} if profile is None else self.profiles[profile]
         return DeviceSessionOptions.build(port, {**self.defaults, **of_profile, **overrides})
