@@ -55,7 +55,7 @@ TRANSITIONS: Final[tuple[tuple[str, tuple[DeviceSessionState, ...], DeviceSessio
 """Trigger, the states it is legal in, and where it leads. Every other pair of state and trigger is refused."""
 
 
-class _Quiet(State):  # type: ignore[misc]  # transitions has no types
+class _Quiet(State):
     """A state without callbacks, and without the two lines in the log that each move would cost."""
 
     def enter(self, event_data: Any) -> None:
@@ -65,7 +65,7 @@ class _Quiet(State):  # type: ignore[misc]  # transitions has no types
         pass
 
 
-class _Machine(Machine):  # type: ignore[misc]  # transitions has no types
+class _Machine(Machine):
     state_cls = _Quiet
 
 
