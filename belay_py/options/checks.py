@@ -105,14 +105,16 @@ def check_path(name: str, value: str | os.PathLike[str] | None) -> None:
     require(name, value, PATH)
 
 
-def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[str, str]) -> None:
+def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[str, str], prefix: str = "") -> None:
     """Refuse names of options that there are not. ``means`` has right names for likely wrong ones.
+
+    ``prefix`` is what stands before each name in the message.
 
     Raises `SettingsError` with the nearest right name.
     """
     right = list(known)
     for name in given:
         if name not in right:
-            near = [means[name]] if name in means else difflib.get_close_matches(name, right, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the options are {', '.join(right)}"
-            raise SettingsError(f"there is no option {name!r}; {hint}")
+            near = [means[name]] if name in means else difflib.get_close_matches(str(name), right, n=1)
+            hint = f"did you mean {prefix + near[0]!r}?" if near else f"the options are {', '.join(right)}"
+            raise SettingsError(f"there is no option {f'{prefix}{name}'!r}; {hint}")

@@ -1,0 +1,44 @@
+"""What sent bytes that are no MicroPython prompt: a guess in words, for a person who looks for a board."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from belay_py.session.channel import NO_MEMORY
+
+# In order: what is distinctive first. A handshake ends in Ctrl-D, at which a login program shows its prompt anew.
+_SIGNS: Final = (
+    (rb"MemoryError", f"a board that {NO_MEMORY}"),
+    (
+        rb"raw REPL; CTRL-B|KeyboardInterrupt|MicroPython v|>>> ",
+        "looks like a Python prompt that does not answer as it should; reset the board",
+    ),
+    (rb"\$[A-Z]{2}[A-Z]{3},[^\r\n]*\*[0-9A-F]{2}", "looks like a GPS receiver (NMEA sentences)"),
+    # ESP chips wait in their ROM when GPIO0 is low: https://docs.espressif.com/projects/esptool/en/latest/esp32/advanced-topics/boot-mode-selection.html
+    (rb"waiting for download|U-Boot ", "looks like a boot loader; reset the board"),
+    (rb"(?i)(?:login|username|password): ?\Z", "looks like a login prompt"),
+    (rb"[$#] ?\Z", "looks like a shell's prompt"),
+    (rb"(?:\A|\n)(?:OK|ERROR|RING|NO CARRIER|\+CM[ES] ERROR[^\r\n]*)\r", "looks like a modem"),
+    (
+        rb"print\('\w+'\+'\w'\)",
+        "sends back what it is sent: a modem does, and a plug that joins TX and RX",
+    ),
+)
+_COMPILED: Final = tuple((re.compile(pattern), words) for pattern, words in _SIGNS)
+_TEXT: Final = frozenset(b"\t\r\n\x1b" + bytes(range(0x20, 0x7F)))
+_SHOWN = 40  # bytes at the end: enough to know a prompt or a sentence by
+
+
+def guess(heard: bytes) -> str:
+    """Return one line on ``heard``, the latest bytes from a port, which must not be empty."""
+    return f"{_words(heard)}; it sent {heard[-_SHOWN:]!r}"
+
+
+def _words(heard: bytes) -> str:
+    for pattern, words in _COMPILED:
+        if pattern.search(heard):
+            return words
+    if 2 * sum(byte in _TEXT for byte in heard) < len(heard):
+        return "garbage, as a wrong baudrate gives"
+    return "no MicroPython prompt: another device, or a board whose program catches Ctrl-C, which needs a reset"
