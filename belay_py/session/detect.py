@@ -102,16 +102,20 @@ class _Recording(Channel):
 
 async def _ask(channel: Channel, deadline: float) -> BoardInfo | None:
     """Return what a board says about itself, or None for what is none, or cannot tell. Raises `LinkLost`."""
-    for _ in range(_ATTEMPTS):
+    time = asyncio.get_running_loop().time
+    for attempt in range(_ATTEMPTS):
         try:
             features = (await channel.enter(deadline)).features
-            reply = await channel.execute(info.CODE, deadline)
+            # A chip that restarts forgets the question without a word, so half of the time is kept to ask again.
+            limit = deadline if attempt else (time() + deadline) / 2
+            reply = await channel.execute(info.CODE, limit)
             if not isinstance(reply, BoardReset):
                 return info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)[0]
-        except ProtocolViolation:
-            continue  # it restarted, or there is another one than it seemed
         except Expired:
-            return None
+            if time() >= deadline:
+                break
+        except ProtocolViolation:
+            continue  # it restarted, or is something else than it seemed
     return None
 
 
