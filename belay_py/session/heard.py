@@ -26,7 +26,7 @@ _SIGNS: Final = (
     ),
 )
 _COMPILED: Final = tuple((re.compile(pattern), words) for pattern, words in _SIGNS)
-_TEXT: Final = frozenset(b"\t\r\n\x1b" + bytes(range(0x20, 0x7F)))
+_CONTROLS: Final = frozenset(map(chr, (*range(0x20), 0x7F))) - frozenset("\t\r\n\x1b")
 _SHOWN = 40  # bytes at the end: enough to know a prompt or a sentence by
 
 
@@ -36,9 +36,16 @@ def guess(heard: bytes) -> str:
 
 
 def _words(heard: bytes) -> str:
+    if _is_garbage(heard):  # which holds any short sign by chance
+        return "garbage, as a wrong baudrate gives"
     for pattern, words in _COMPILED:
         if pattern.search(heard):
             return words
-    if 2 * sum(byte in _TEXT for byte in heard) < len(heard):
-        return "garbage, as a wrong baudrate gives"
     return "no MicroPython prompt: another device, or a board whose program catches Ctrl-C, which needs a reset"
+
+
+def _is_garbage(heard: bytes) -> bool:
+    """Whether too much of it is no text: of random bytes some 58 %, of our own handshake sent back 17 %."""
+    text = heard.decode("utf-8", "replace")
+    wrong = sum(character == "\N{REPLACEMENT CHARACTER}" or character in _CONTROLS for character in text)
+    return 5 * wrong > 2 * len(text)

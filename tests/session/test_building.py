@@ -150,6 +150,9 @@ def test_a_misspelt_name_in_a_managers_nested_mapping_is_told_when_it_is_made(wh
         DeviceSessionManagerOptions(**{where: wrong if where == "defaults" else {"esp": wrong}})  # type: ignore[arg-type]  # one of two fields
 
 
-async def test_a_session_takes_mappings_too() -> None:
+def test_a_session_takes_mappings_too() -> None:
     session = belay_py.DeviceSession("/dev/a", communication={"chunk": 32}, retry={"max_attempts": 2})
     assert (session.options.communication.chunk, session.options.retry) == (32, RetryOptions(max_attempts=2))
+    for port in ("/dev/a", session.options):
+        with pytest.raises(SettingsError, match="'retry.attempts'; did you mean 'retry.max_attempts'"):
+            belay_py.DeviceSession(port, retry={"attempts": 2})

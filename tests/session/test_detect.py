@@ -117,7 +117,9 @@ async def test_a_program_that_does_not_hear_ctrl_c_is_something_else(
     (tmp_path / "main.py").write_text(
         "import micropython, time\nmicropython.kbd_intr(-1)\nwhile True:\n print('not me')\n time.sleep_ms(20)\n"
     )
-    found = await look(make_pty_board(folder=str(tmp_path)).port)
+    port = make_pty_board(folder=str(tmp_path)).port
+    await hear(port, b"", b"not me")  # it has started
+    found = await look(port)
     assert (found.kind, found.info) == ("other", None)
     assert b"not me" in found.heard
     assert "a board whose program catches Ctrl-C" in found.description
@@ -139,6 +141,7 @@ async def test_a_program_that_does_not_hear_ctrl_c_is_something_else(
         (r"""process:sh -c 'printf "\r\nERROR\r\n"; exec sleep 1000'""", "looks like a modem"),
         ("process:yes", "a board whose program catches Ctrl-C"),
         ("process:cat /dev/urandom", "garbage, as a wrong baudrate gives"),
+        ("process:yes 'Schönen Tag, 你好你好你好'", "no MicroPython prompt: another device"),
         ("process+pty:yes '>>> '", "looks like a Python prompt"),
         ("process:yes 'raw REPL; CTRL-B to exit'", "looks like a Python prompt"),
     ],
