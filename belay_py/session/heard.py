@@ -7,7 +7,7 @@ from typing import Final
 
 from belay_py.session.channel import NO_MEMORY
 
-# In order: what is distinctive first. A handshake ends in Ctrl-D, at which a login program shows its prompt anew.
+# In order: what is distinctive first, what any text may end in later.
 _SIGNS: Final = (
     (rb"MemoryError", f"a board that {NO_MEMORY}"),
     (
@@ -15,7 +15,7 @@ _SIGNS: Final = (
         "looks like a Python prompt that does not answer as it should; reset the board",
     ),
     (rb"\$[A-Z]{2}[A-Z]{3},[^\r\n]*\*[0-9A-F]{2}", "looks like a GPS receiver (NMEA sentences)"),
-    # ESP chips wait in their ROM when GPIO0 is low: https://docs.espressif.com/projects/esptool/en/latest/esp32/advanced-topics/boot-mode-selection.html
+    # The first is what the ROM of ESP chips says when a pin or a press of BOOT has asked for new firmware.
     (rb"waiting for download|U-Boot ", "looks like a boot loader; reset the board"),
     (rb"(?i)(?:login|username|password): ?\Z", "looks like a login prompt"),
     (rb"[$#] ?\Z", "looks like a shell's prompt"),
@@ -45,7 +45,7 @@ def _words(heard: bytes) -> str:
 
 
 def _is_garbage(heard: bytes) -> bool:
-    """Whether too much of it is no text: of random bytes some 58 %, of our own handshake sent back 17 %."""
+    """Whether too much of it is no text: 51 to 60 % of random bytes (300 runs of 1,024), 19 % of our own handshake."""
     text = heard.decode("utf-8", "replace")
     wrong = sum(character == "\N{REPLACEMENT CHARACTER}" or character in _CONTROLS for character in text)
     return 5 * wrong > 2 * len(text)
