@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belay_py.errors import SettingsError
 from belay_py.options.checks import COUNT, DELAY, FINITE, SECONDS, SWITCH, WHOLE, check, check_names, one_of, or_none
+from belay_py.options.nesting import check_nested_names, layered
 from belay_py.options.session import DeviceSessionOptions
 from belay_py.text import did_you_mean
 
@@ -60,6 +61,7 @@ class DeviceSessionManagerOptions:
         known = [item.name for item in dataclasses.fields(DeviceSessionOptions)]
         for options in (self.defaults, *self.profiles.values()):
             check_names(options, known, means={"timeout": "operation_timeout"})
+            check_nested_names(options)
         for device_id in self.warm_up:
             if device_id not in self.devices:
                 hint = did_you_mean(device_id, self.devices, "the devices are")
@@ -79,7 +81,7 @@ class DeviceSessionManagerOptions:
     def session_options(
         self, port: str | DeviceSessionOptions, overrides: Mapping[str, Any], profile: str | None = None
     ) -> DeviceSessionOptions:
-        """Return a session's options: the defaults, a profile's on top, then ``overrides``.
+        """Return a session's options: the defaults, a profile's on top, then ``overrides``; mappings field by field.
 
         Whole options in place of ``port`` are taken as they are, with ``overrides`` on top. Raises `SettingsError`.
         """
@@ -89,7 +91,7 @@ class DeviceSessionManagerOptions:
             hint = did_you_mean(profile, self.profiles, "the profiles are")
             raise SettingsError(f"there is no profile {profile!r}; {hint}")
         of_profile = {} if profile is None else self.profiles[profile]
-        return DeviceSessionOptions.build(port, {**self.defaults, **of_profile, **overrides})
+        return DeviceSessionOptions.build(port, layered(self.defaults, of_profile, overrides))
 
 
 _RULES: Final[Mapping[str, Rule]] = {
