@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
@@ -102,20 +103,17 @@ class DeviceSessionManager(Directory):
         """
         self._begin()
         _check_name(device_id)
-        existing = self._pool.members.get(device_id)
-        if existing is not None and existing.session is not None:
+        before = self._pool.members.get(device_id)
+        chosen = self._options(device_id, port, profile, options, before)
+        if before is not None and before.session is not None:
             if not replace:
-                raise SettingsError(
-                    f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True"
-                )
-            chosen = self._options(device_id, port, profile, options, existing)
-            await self._shutdown.remove(existing, self.options.close_grace)
-            existing = self._pool.members.get(device_id)
-        else:
-            chosen = self._options(device_id, port, profile, options, existing)
-        if existing is not None:
-            self._pool.forget(existing)
-        declared = existing is not None and existing.declared
+                raise _duplicate(device_id)
+            await self._shutdown.remove(before, self.options.close_grace)
+            if device_id in self._pool.members:  # somebody was faster
+                raise _duplicate(device_id)
+        elif before is not None:
+            self._pool.forget(before)
+        declared = before is not None and before.declared
         member = self._pool.add(device_id, chosen, declared=declared, on_connect=on_connect)
         session = member.make_session()
         if connect:
@@ -123,6 +121,8 @@ class DeviceSessionManager(Directory):
                 await self._connect(member)
             except BaseException:
                 await self._shutdown.discard(member)
+                if before is not None and declared and device_id not in self._pool.members:
+                    self._pool.add(device_id, before.options, declared=True)
                 raise
         return session
 
@@ -131,8 +131,10 @@ class DeviceSessionManager(Directory):
     ) -> DeviceSession:
         """Return the session of that name, made as by `create_session` if there is none.
 
-        Raises `SettingsError` and what connecting raises.
+        While somebody else makes it, this waits. Raises `SettingsError` and what connecting raises.
         """
+        while (making := self._pool.connecting.get(device_id)) is not None:
+            await making.wait()
         found = self.get(device_id)
         if found is None:
             return await self.create_session(device_id, port, **options)
@@ -251,9 +253,14 @@ class DeviceSessionManager(Directory):
         """Connect a new session, as the manager itself, so that nobody meets it half-open."""
         deadline = self._pool.time() + min(member.options.connection_timeout, _FOR_EVER)
         claim = Claim(Kind.CALL, (member.key,), holder=caller(2))
-        await self._pool.admission.admit(claim, deadline)
-        async with Upkeep(member, claim):
-            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+        self._pool.connecting[member.key] = over = asyncio.Event()
+        try:
+            await self._pool.admission.admit(claim, deadline)
+            async with Upkeep(member, claim):
+                await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+        finally:
+            del self._pool.connecting[member.key]
+            over.set()
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf
@@ -265,6 +272,10 @@ def _one(sessions: list[LeasedSession]) -> DeviceSession:
 
 def _several(sessions: list[LeasedSession]) -> tuple[DeviceSession, ...]:
     return tuple(sessions)
+
+
+def _duplicate(device_id: str) -> SettingsError:
+    return SettingsError(f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True")
 
 
 def _check_name(device_id: object) -> None:

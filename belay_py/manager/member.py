@@ -66,6 +66,11 @@ class Member:
         assert self.session is not None, "a board is only claimed for a session"
         return self.session._standing  # noqa: SLF001  a keeper and what it keeps
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a session with a board at its prompt."""
+        return self.session is not None and self.standing.usable
+
     def make_session(self) -> DeviceSession:
         """Return its session, a new one if there is none."""
         if self.session is None:
@@ -159,6 +164,8 @@ class Member:
         """See `Keeper`."""
         pool = self._pool
         match event:
+            case _ if event.session is not self.session:
+                pass  # an earlier session's last words
             case events.SessionConnected():
                 pool.plan.opened(self.key)
                 self.opened_at = pool.time()
@@ -170,6 +177,7 @@ class Member:
                 self._was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
             case events.SessionDisposed():
+                self.standing.keeper = None  # it is connected no more, whoever still has it
                 self.session = None
         pool.emit(event, self)
 
