@@ -56,13 +56,14 @@ def _sum(wanted: str, text: str) -> Fraction:
         return Fraction(wanted)
     if not _PARTS.fullmatch(wanted):
         raise SettingsError(f"{short(text)!r} is no duration; write seconds or a unit, as in {EXAMPLES}")
-    total, smallest = Fraction(0), math.inf
+    total = Fraction(0)
+    smallest: Fraction | None = None
     for number, unit in _PART.findall(wanted):
         size = _UNITS.get(unit)
         if size is None:
             hint = f"for {unit} write {_NAMES[unit]}" if unit in _NAMES else "the units are d, h, m, s and ms"
             raise SettingsError(f"{short(text)!r} is no duration; {hint}, as in {EXAMPLES}")
-        if size >= smallest:
+        if smallest is not None and size >= smallest:
             raise SettingsError(f"{short(text)!r} is no duration; write each unit once, the largest first, as in 1h30m")
         total += Fraction(number) * size
         smallest = size

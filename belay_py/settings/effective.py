@@ -59,11 +59,12 @@ def _tables_of(device: str, values: Mapping[str, Any], tree: Mapping[str, Any]) 
     """For each option of a device that is set anywhere, the table that decides it."""
     profile = values.get("profile")
     found: dict[Keys, Keys] = {}
-    for table, below in (
+    layers: tuple[tuple[Keys, Mapping[str, Any]], ...] = (
         (("session",), tree.get("session", {})),
-        (("profiles", profile), tree.get("profiles", {}).get(profile, {})),
+        (("profiles", profile or ""), tree.get("profiles", {}).get(profile, {})),
         (("devices", device), values),
-    ):
+    )
+    for table, below in layers:
         overlay(found, dict.fromkeys(leaves(below), table), below)
     return found
 

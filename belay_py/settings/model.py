@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr, ValidationError, create_model
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from belay_py.errors import SettingsError
@@ -19,7 +17,9 @@ from belay_py.settings.sources import Keys, Origin, Source, read_code, read_envi
 from belay_py.settings.tables import OF_MANAGER, DeviceTable, SessionTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
 
     from belay_py.options import DeviceSessionManagerOptions
 
@@ -86,7 +86,7 @@ class Settings(_Fields):
             overlay(origins, source.origins, source.tree)
         problems = [problem for source in sources for problem in source.problems]
         try:
-            super().__init__(**{_SOURCES: sources})
+            super().__init__(**_passed(sources))
         except ValidationError as error:
             refuse([*problems, *describe(error.errors(include_url=False), origins)])
         refuse([*problems, *_wrong_names(self, origins)])
@@ -105,7 +105,7 @@ class Settings(_Fields):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Give our sources, the strongest first, for those of pydantic-settings: these know where a value was written."""
+        """Give our sources, the strongest first, in place of others, which do not know where a value was written."""
         del env_settings, dotenv_settings, file_secret_settings
         assert isinstance(init_settings, InitSettingsSource)  # pydantic-settings makes it
         return tuple(_Layer(settings_cls, source) for source in reversed(init_settings.init_kwargs[_SOURCES]))
@@ -117,6 +117,10 @@ class Settings(_Fields):
     def effective_values(self) -> Iterator[EffectiveValue]:
         """Yield every option that counts, with its value and where it was set."""
         return effective_values(self.model_dump(exclude_unset=True), self._origins, self._options)
+
+
+def _passed(sources: Iterable[Source]) -> dict[str, Any]:
+    return {_SOURCES: sources}
 
 
 def load_settings(file: str | os.PathLike[str] | None = None, /, **values: Any) -> Settings:

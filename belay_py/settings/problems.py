@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import SettingsError
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
@@ -13,6 +12,8 @@ from belay_py.settings.tables import options_of
 from belay_py.text import short
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from pydantic_core import ErrorDetails
 
 _LONGEST: Final = 400
@@ -43,7 +44,7 @@ def tell(origin: Origin, keys: Keys, said: str) -> str:
 
 
 def describe(errors: Iterable[ErrorDetails], origins: Mapping[Keys, Origin]) -> Iterator[str]:
-    """Give a line for each error that pydantic found, or several where an unknown table was written in several places."""
+    """Give a line for each error that pydantic found; for an unknown table, one for each place that has it."""
     for error in errors:
         keys = tuple(str(part) for part in error["loc"])
         places = origins_of(keys, origins)
@@ -63,8 +64,11 @@ def origins_of(keys: Keys, origins: Mapping[Keys, Origin]) -> dict[Keys, Origin]
     if keys in origins:
         return {keys: origins[keys]}
     below = {way: origin for way, origin in origins.items() if way[: len(keys)] == keys}
-    if below:
-        return {way: origin for origin, way in {origin: way for way, origin in below.items()}.items()}
+    firsts: dict[Origin, Keys] = {}
+    for way, origin in below.items():
+        firsts.setdefault(origin, way)
+    if firsts:
+        return {way: origin for origin, way in firsts.items()}
     above = [origins[keys[:length]] for length in range(len(keys), 0, -1) if keys[:length] in origins]
     return {keys: above[0] if above else CODE}
 
@@ -111,11 +115,8 @@ def _unknown(keys: Keys, origin: Origin) -> str:
         return f"is no option here; it belongs {inside}"
     near = [right for right in _MEANS.get(name, ()) if right in siblings]
     near = near or difflib.get_close_matches(name, siblings, n=1)
-    return f"is no option; {f'did you mean {near[0]!r}?' if near else f'the names here are {_listed(siblings)}'}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+    hint = f"did you mean {near[0]!r}?" if near else f"the names here are {', '.join(siblings)}"
+    return f"is no option; {hint}"
 
 
 def _home_of(name: str, table: Keys) -> Keys | None:
@@ -153,6 +154,6 @@ def variables() -> list[str]:
     """Every variable that does not name a device or a profile."""
     ways: list[Keys] = [(name,) for name in _MANAGER]
     for option in _SESSION.values():
-        inner: Iterable[Any] = options_of(option.table) if option.table is not None else ()
+        inner = options_of(option.table) if option.table is not None else {}
         ways += [("session", option.name), *(("session", option.name, name) for name in inner)]
     return [variable_of(way) for way in ways if way != ("session", "port")]

@@ -51,13 +51,17 @@ class Option:
         return self.kind is float
 
 
-@functools.cache
+_known: Final[dict[type[Any], dict[str, Option]]] = {}
+
+
 def options_of(home: type[Any]) -> dict[str, Option]:
     """The options that a dataclass has, by name and in its order."""
-    # The modules import these two for type checkers only.
-    names = {**vars(sys.modules[home.__module__]), "os": os, "Mapping": Mapping}
-    hints = typing.get_type_hints(home, names)
-    return {field.name: _option(home, field, hints[field.name]) for field in dataclasses.fields(home)}
+    if home not in _known:
+        # The modules import these two for type checkers only.
+        names = {**vars(sys.modules[home.__module__]), "os": os, "Mapping": Mapping}
+        hints = typing.get_type_hints(home, names)
+        _known[home] = {field.name: _option(home, field, hints[field.name]) for field in dataclasses.fields(home)}
+    return _known[home]
 
 
 def _option(home: type[Any], field: dataclasses.Field[Any], hint: Any) -> Option:
@@ -75,7 +79,7 @@ def _option(home: type[Any], field: dataclasses.Field[Any], hint: Any) -> Option
 
 
 def read(option: Option, value: Any) -> Any:
-    """Return the value that was meant. Raises `SettingsError` with what is wrong, to be read after the option's name."""
+    """Return the value that was meant. Raises `SettingsError` with what is wrong, without the option's name."""
     if isinstance(value, str):
         value = _from_text(option, value)
     elif isinstance(value, int) and abs(value) > _LARGEST:
@@ -151,7 +155,6 @@ def _field(option: Option) -> tuple[Any, Any]:
     return model, Field(default_factory=model)
 
 
-@functools.cache
 def _model_of(home: type[Any]) -> type[Table]:
     return create_model(home.__name__.removesuffix("Options") + "Table", __base__=Table, **fields_of(home))
 
@@ -165,17 +168,8 @@ SessionTable: Final[type[Table]] = create_model(
 """``[session]`` and ``[profiles.NAME]``: options of sessions, without a port."""
 
 
-class _Device(Table):
-    port: str | None = None
-    usb: str | None = None
-    profile: str | None = None
-
-    @model_validator(mode="after")
-    def _one_way_to_the_board(self) -> Self:
-        if (self.port is None) == (self.usb is None):
-            said = "has both a port and usb; keep one" if self.port is not None else "has no port; add one"
-            raise SettingsError(f'{said}, such as port = "/dev/ttyACM0" or usb = "2E8A:0005:E6614C311B6A4B2A"')
-        return self
+def _read_port(value: Any) -> Any:
+    return read(options_of(DeviceSessionOptions)["port"], value)
 
 
 def _read_usb(value: Any) -> Any:
@@ -190,20 +184,25 @@ def _read_name(value: Any) -> Any:
     return value
 
 
-def usb_port(usb: str) -> str:
-    """The port that finds the board with these numbers."""
-    return usb if usb.lower().startswith("usb:") else f"usb:{usb}"
+class _Device(Table):
+    port: Annotated[str | None, BeforeValidator(_read_port)] = None
+    usb: Annotated[str | None, BeforeValidator(_read_usb)] = None
+    profile: Annotated[str | None, BeforeValidator(_read_name)] = None
+
+    @model_validator(mode="after")
+    def _one_way_to_the_board(self) -> Self:
+        if (self.port is None) == (self.usb is None):
+            said = "has both a port and usb; keep one" if self.port is not None else "has no port; add one"
+            raise SettingsError(f'{said}, such as port = "/dev/ttyACM0" or usb = "2E8A:0005:E6614C311B6A4B2A"')
+        return self
 
 
 DeviceTable: Final[type[Table]] = create_model(
-    "DeviceTable",
-    __base__=_Device,
-    port=(
-        Annotated[str | None, BeforeValidator(functools.partial(read, options_of(DeviceSessionOptions)["port"]))],
-        None,
-    ),
-    usb=(Annotated[str | None, BeforeValidator(_read_usb)], None),
-    profile=(Annotated[str | None, BeforeValidator(_read_name)], None),
-    **fields_of(DeviceSessionOptions, ("port",)),
+    "DeviceTable", __base__=_Device, **fields_of(DeviceSessionOptions, ("port",))
 )
 """``[devices.NAME]``: a board by name, by ``port`` or ``usb``, the profile that it follows, and options on top."""
+
+
+def usb_port(usb: str) -> str:
+    """The port that finds the board with these numbers."""
+    return usb if usb.lower().startswith("usb:") else f"usb:{usb}"
