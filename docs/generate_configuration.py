@@ -10,11 +10,12 @@ import inspect
 import json
 import re
 import textwrap
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from belay_py.durations import format_duration
-from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
+from belay_py.options import PROFILES, DeviceSessionManagerOptions, DeviceSessionOptions
 from belay_py.settings.problems import variable_of
 from belay_py.settings.tables import options_of
 
@@ -28,6 +29,7 @@ EXAMPLE: Final = Path(__file__).parents[1] / "settings.example.toml"
 MARK: Final = "<!-- From here on written by docs/generate_configuration.py. Do not edit. -->\n"
 
 _UNITS: Final = {"baudrate": "bit/s", "chunk": "bytes"}
+_QUOTED_PROFILES: Final = ", ".join(f'``"{name}"``' for name in PROFILES)
 _DEVICE: Final = {
     "port": "Where the board is: a path, a COM name or a URL. Either this or `usb`.",
     "usb": "The board with these USB numbers, wherever it is plugged in: VID:PID or VID:PID:SERIAL.",
@@ -82,7 +84,8 @@ def meanings(home: type[Any]) -> dict[str, str]:
     found = {}
     for field, below in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
-            words = " ".join(str(ast.literal_eval(below.value)).split()).replace("``math.inf``", '``"never"``')
+            words = " ".join(str(ast.literal_eval(below.value)).split())
+            words = words.replace("``math.inf``", '``"never"``').replace("`PROFILES`", _QUOTED_PROFILES)
             found[field.target.id] = re.sub(r"\bNone\b", '"none"', words).replace("``", "`")
     return found
 
@@ -135,12 +138,19 @@ def _page_tables() -> Iterator[str]:
         words = meanings(home)
         yield "| Option | Default | Unit | Meaning |\n|---|---|---|---|"
         for option in options:
-            yield f"| `{option.name}` | `{value(option)}` | {_unit(option)} | {words[option.name]} |"
+            yield f"| `{option.name}` | `{value(option)}` | {_unit(option)} | {words[option.name]}{_choices(option)} |"
         yield f"\nAs a variable: `{variable_of((*filter(None, table.split('.')), options[0].name))}`, and so on.\n"
     yield "## `[devices.NAME]`\n\nAny option of `[session]`, and:\n\n| Option | Meaning |\n|---|---|"
     for name, meaning in _DEVICE.items():
         yield f"| `{name}` | {meaning} |"
     yield ""
+
+
+def _choices(option: Option) -> str:
+    """The words that a value may be, where they are few."""
+    if typing.get_origin(option.kind) is not typing.Literal:
+        return ""
+    return " One of " + ", ".join(f'`"{word}"`' for word in typing.get_args(option.kind)) + "."
 
 
 def _unit(option: Option) -> str:
@@ -157,13 +167,16 @@ def example() -> str:
     for table, home, options in tables():
         if "." in table:
             name = table.partition(".")[2]
-            lines += [*_comment(of_session[name]), f"#[{table}]"]
+            # A table that may be missing does something by being there.
+            optional = options_of(DeviceSessionOptions)[name].optional
+            lines += [*_comment(of_session[name]), f"{'#' if optional else ''}[{table}]"]
         elif table:
-            lines += ["# ---- Every session, where its profile or device says nothing else.\n", f"#[{table}]"]
+            lines += ["# ---- Every session, where its profile or device says nothing else.\n", f"[{table}]"]
         words = meanings(home)
         for option in options:
-            unit = f" In {_UNITS[option.name]}." if option.name in _UNITS else ""
-            lines += [*_comment(words[option.name] + unit), f"#{option.name} = {value(option)}"]
+            unit = _UNITS.get(option.name, "")
+            said = words[option.name] + ("" if unit in words[option.name].lower() else f" In {unit}.")
+            lines += [*_comment(said + _choices(option)), f"#{option.name} = {value(option)}"]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n" + _EXAMPLES.format(**_DEVICE)
 

@@ -53,6 +53,9 @@ def effective_values(
             return origin(("usb",) if keys == ("port",) and "usb" in tree["devices"][device] else keys, table)
 
         yield from _values(("devices", device), options.devices[device], of_device)
+        if "profile" in values:
+            place, table = origin(("profile",), ("devices", device))
+            yield EffectiveValue(dotted((*table, "profile")), values["profile"], place, dotted(table))
 
 
 def _tables_of(device: str, values: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[Keys, Keys]:

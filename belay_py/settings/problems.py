@@ -141,7 +141,7 @@ def _unknown_variable(variable: str, home: Keys | None, table: Keys) -> str:
     else:
         known = [*variables(), *OTHER_VARIABLES, *(variable_of((*table, name)) for name in names_at(table))]
         near = difflib.get_close_matches(variable, known, n=1, cutoff=0.8)
-    hint = f"did you mean {near[0]}?" if near else f"unset it; {PREFIX} begins the names of settings"
+    hint = f"did you mean {near[0]}?" if near else f"{PREFIX} begins the names of settings: rename it, or unset it"
     return f"is no setting; {hint}"
 
 
