@@ -44,10 +44,14 @@ def tell(origin: Origin, keys: Keys, said: str) -> str:
 
 
 def describe(errors: Iterable[ErrorDetails], origins: Mapping[Keys, Origin]) -> Iterator[str]:
-    """Give a line for each error that pydantic found; for an unknown table, one for each place that has it."""
+    """Give a line for each error that pydantic found, as they were written; for an unknown table one for each place."""
+    written = {way: number for number, way in enumerate(origins)}
+    found = []
     for error in errors:
         keys = tuple(str(part) for part in error["loc"])
         places = origins_of(keys, origins)
+        found.append((min(written.get(way, len(written)) for way in places), keys, places, error))
+    for _, keys, places, error in sorted(found, key=lambda item: item[0]):
         if error["type"] == "extra_forbidden":
             for origin in places.values():
                 yield tell(origin, keys, _unknown(keys, origin))

@@ -95,23 +95,25 @@ def read_file(named: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
 
 
 def _read(place: str, *, must_exist: bool, variable: object) -> bytes | None:
-    said = f"{place} ({FILE_VARIABLE})" if variable else place
+    said = short(f"{place} ({FILE_VARIABLE})" if variable else place, 200)
     try:
         path = Path(place)
         mode = path.stat().st_mode
-        # A pipe or a terminal would be waited for, and /dev/zero has no end.
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "no plain file"
-            raise SettingsError(f"{said} is {what}; name a settings file, such as {DEFAULT_FILE}")
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_FILE + 1)
+        data = b""
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                data = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
         if must_exist:
             raise SettingsError(f"{said} is not there; name a file that exists, or none") from None
         return None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
-        raise SettingsError(f"{short(said, 200)!s} cannot be read ({reason}); name a file that can") from error
+        raise SettingsError(f"{said} cannot be read ({reason}); name a file that can") from error
+    # A pipe or a terminal would be waited for, and /dev/zero has no end.
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "no plain file"
+        raise SettingsError(f"{said} is {what}; name a settings file, such as {DEFAULT_FILE}")
     if len(data) > _LARGEST_FILE:
         raise SettingsError(f"{said} is longer than {_LARGEST_FILE} bytes; is it a settings file?")
     return data
@@ -167,6 +169,9 @@ def read_environment(environ: Mapping[str, str], below: Mapping[str, Any]) -> So
         name, value = variable.upper(), environ[variable]
         if name.startswith(PREFIX) and name not in OTHER_VARIABLES and value.strip():
             keys = name.removeprefix(PREFIX).lower().split("__")
+            if len(keys) > _DEEPEST:
+                found.problems.append(f"{variable} is no setting; none has so many tables in each other")
+                continue
             if keys[0] in {"devices", "profiles"} and len(keys) > 1:
                 named = below.get(keys[0])
                 alike = [key for key in (named if isinstance(named, dict) else ()) if _alike(key, keys[1])]
@@ -200,7 +205,9 @@ def _put(source: Source, keys: Keys, value: str, origin: Origin) -> None:
 
 
 def read_code(values: Mapping[str, Any]) -> Source:
-    """Take keyword arguments; options objects, such as `RetryOptions`, count as tables."""
+    """Take keyword arguments; options objects, such as `RetryOptions`, count as tables. Raises `SettingsError`."""
+    if _depth_exceeds(values):
+        raise SettingsError("code has too many tables or lists in each other for settings")
     tree = _plain(values)
     return Source(tree, dict.fromkeys(leaves(tree), CODE))
 
