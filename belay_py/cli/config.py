@@ -41,7 +41,7 @@ def config(*, settings: _File = None, everything: _All = False, as_json: Json = 
       belay-py config --settings bench.toml --json
       BELAY_SESSION__IDLE_TIMEOUT=10m belay-py config
     """
-    from belay_py.settings import load_settings  # noqa: PLC0415  pydantic: 200 ms that other verbs save
+    from belay_py.settings import load_settings  # noqa: PLC0415  pydantic-settings, which no other verb needs
 
     values = list(load_settings(settings).effective_values())
     if as_json:

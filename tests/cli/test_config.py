@@ -108,8 +108,8 @@ def test_faults_are_lines_on_stderr(belay: Commands, file: Path) -> None:
     assert complaint(done) == "/nosuch.toml is not there; name a file that exists, or none"
 
 
-def test_help_has_examples_and_other_verbs_load_no_pydantic(belay: Commands) -> None:
+def test_help_has_examples_and_other_verbs_load_no_settings(belay: Commands) -> None:
     done = belay.run("config", "--help")
     assert "belay-py config --settings bench.toml" in done.stdout.decode().partition("Examples:")[2]
-    code = "import sys\nfrom belay_py.cli import app\napp.run(['devices'])\nprint('pydantic' in sys.modules)"
+    code = "import sys\nfrom belay_py.cli import app\napp.run(['devices'])\nprint('pydantic_settings' in sys.modules)"
     assert belay.script(code).stdout.decode().splitlines()[-1] == "False"

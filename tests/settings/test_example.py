@@ -26,7 +26,9 @@ OPTION = re.compile(r"^#(?=\[|\w+ = )", re.MULTILINE)
 
 
 def test_as_it_stands_it_changes_nothing() -> None:
-    assert load_settings(EXAMPLE).manager_options() == DeviceSessionManagerOptions()
+    options = load_settings(EXAMPLE).manager_options()
+    assert DeviceSessionOptions.build("virtual:", options.defaults) == DeviceSessionOptions(port="virtual:")
+    assert dataclasses.replace(options, defaults={}) == DeviceSessionManagerOptions()
 
 
 def test_with_every_option_taken_it_says_the_defaults(folder: Path) -> None:

@@ -44,8 +44,8 @@ def test_every_option_is_a_setting_and_nothing_else_is() -> None:
     assert [*SessionTable.model_fields] == of_session
     assert sorted(DeviceTable.model_fields) == sorted([*of_session, "port", "usb", "profile"])
     for name, home in TABLES.items():
-        table = SessionTable.model_fields[name].annotation
-        model = next((part for part in typing.get_args(table) if part is not type(None)), table)
+        table: Any = SessionTable.model_fields[name].annotation
+        model: Any = next((part for part in typing.get_args(table) if part is not type(None)), table)
         assert [*model.model_fields] == names(home)
 
 
@@ -142,7 +142,7 @@ def test_a_device_goes_before_its_profile_and_that_before_all_sessions() -> None
 def test_settings_do_not_change() -> None:
     settings = Settings(max_sessions=3)
     with pytest.raises(ValidationError, match="frozen"):
-        settings.max_sessions = 4
+        settings.max_sessions = 4  # type: ignore[attr-defined]  # fields can only be read, for type checkers too
     assert settings.manager_options().max_sessions == 3
 
 
