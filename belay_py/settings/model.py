@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PrivateAttr, ValidationError, create_model
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from belay_py.errors import SettingsError
 from belay_py.settings.effective import EffectiveValue, effective_values
 from belay_py.settings.merging import manager_options, overlay
 from belay_py.settings.problems import describe, origins_of, refuse, tell
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
     from belay_py.options import DeviceSessionManagerOptions
 
@@ -85,16 +85,15 @@ class Settings(_Fields):
         for source in sources:
             overlay(origins, source.origins, source.tree)
         problems = [problem for source in sources for problem in source.problems]
+        found: list[ErrorDetails] | None = None
         try:
             super().__init__(**_passed(sources))
         except ValidationError as error:
-            refuse([*problems, *describe(error.errors(include_url=False), origins)])
-        refuse([*problems, *_wrong_names(self, origins)])
+            found = error.errors(include_url=False)
+        # Outside of the handler, so that pydantic's error, which has many lines, is not shown with ours.
+        refuse([*problems, *(describe(found, origins) if found else _wrong_names(self, origins))])
         self._origins = origins
-        try:
-            self._options = manager_options(self.model_dump(exclude_unset=True))
-        except SettingsError as error:
-            refuse(str(error).splitlines())
+        self._options = manager_options(self.model_dump(exclude_unset=True))
 
     @classmethod
     def settings_customise_sources(

@@ -35,6 +35,7 @@ def refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
             monkeypatch.setenv(variable, value)
         with pytest.raises(SettingsError) as refusal:
             load_settings(**values)
+        assert refusal.value.__context__ is None  # a traceback shows nothing of pydantic's
         return str(refusal.value).splitlines()
 
     return load
