@@ -78,7 +78,7 @@ def format_duration(seconds: float) -> str:
         return "0s"
     if 0 < seconds < 1 and (seconds * 1000).is_integer() and int(seconds * 1000) / 1000 == seconds:
         return f"{int(seconds * 1000)}ms"
-    if seconds != int(seconds) or seconds > 10**9:
+    if seconds != int(seconds):
         return f"{Decimal(repr(float(seconds))):f}s"
     left, text = int(seconds), ""
     for unit in ("d", "h", "m", "s"):

@@ -31,11 +31,13 @@ def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
 def overlay(below: dict[Keys, _T], above: Mapping[Keys, _T], tree: Mapping[str, Any]) -> None:
     """Do to values listed by their ways what `merge` does to trees; ``above`` has the ways of ``tree``."""
     for keys, value in leaves(tree).items():
-        table = isinstance(value, Mapping)  # an empty one, which hides nothing in the table below it
-        for way in list(below):
-            if way == keys[: len(way)] or (not table and way[: len(keys)] == keys):
-                del below[way]
-    below.update(above)
+        inside = [way for way in below if way[: len(keys)] == keys]
+        if isinstance(value, Mapping) and any(way != keys for way in inside):
+            continue  # an empty table, which leaves what the one below it has
+        around = [keys[:length] for length in range(len(keys)) if keys[:length] in below]
+        for way in (*inside, *around):
+            del below[way]
+        below[keys] = above[keys]
 
 
 def session_options(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from belay_py import DeviceSessionManagerOptions, Settings, SettingsError, load_settings
+from belay_py import DeviceSessionManagerOptions, RetryOptions, Settings, SettingsError, load_settings
 from belay_py.settings.sources import OTHER_VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +44,17 @@ def test_code_goes_before_the_environment_and_that_before_the_file(
     assert origins["session.retry.delay"] == "belay.toml"
     assert origins["session.retry.max_delay"] == "BELAY_SESSION__RETRY__MAX_DELAY"
     assert origins["session.retry.max_attempts"] == "code"
+
+
+def test_an_empty_table_leaves_what_is_below_it_and_none_takes_it_away(folder: Path) -> None:
+    (folder / "belay.toml").write_text(FILE + "retry = {}\n[devices.b]\nport = 'b'\nretry = 'none'\n")
+    settings = load_settings(session={"retry": {}})
+    tables = {value.name: (value.origin, value.table) for value in settings.effective_values()}
+    assert tables["session.retry.delay"] == ("belay.toml", "session")
+    assert tables["devices.Left-Arm.retry.delay"] == ("belay.toml", "session")
+    assert tables["devices.b.retry"] == ("belay.toml", "devices.b")
+    devices = settings.manager_options().devices
+    assert (devices["Left-Arm"].retry, devices["b"].retry) == (RetryOptions(delay=1, max_delay=1, max_attempts=1), None)
 
 
 def test_the_file_that_is_named_in_code_or_by_a_variable_or_is_in_the_folder(
