@@ -71,8 +71,8 @@ def _from(value: EffectiveValue) -> str:
 def _for_people(value: Any) -> str:
     if isinstance(value, float):  # all of them are durations
         return format_duration(value)
-    if isinstance(value, str | os.PathLike):
-        return os.fspath(value)
+    if isinstance(value, str) and value.isprintable() and value:
+        return value
     return "none" if value is None else json.dumps(_for_programs(value))
 
 

@@ -60,7 +60,11 @@ class Source:
 
 def dotted(keys: Iterable[str]) -> str:
     """A way as TOML writes it: ``devices."left arm".port``."""
-    return ".".join(key if _BARE.fullmatch(key) else json.dumps(key) for key in keys)
+    return ".".join(key if _BARE.fullmatch(key) else _quoted(key) for key in keys)
+
+
+def _quoted(key: str) -> str:
+    return json.dumps(key, ensure_ascii=not key.isprintable())
 
 
 def leaves(tree: Mapping[str, Any]) -> dict[Keys, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,17 @@ def test_for_people(belay: Commands, file: Path) -> None:
         "tags": f'["a", "b c"] {file}',
         "profile": f"slow {file}",
     }
+
+
+def test_what_a_terminal_would_act_on_is_escaped(belay: Commands, file: Path) -> None:
+    file.write_text('[devices."é\\u001b[2J"]\nport = "a\\nb"', encoding="utf-8")
+    done = belay.run("config", "--settings", file, env={"BELAY_DEVICES__B__PORT": os.fsdecode(b"/dev/\xff")})
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode().splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("devices.")] == [
+        [r'devices."\u00e9\u001b[2J".port', r'"a\nb"'],
+        ["devices.b.port", r'"/dev/\udcff"'],
+    ]
 
 
 def test_all_options_of_a_device_on_demand(belay: Commands, file: Path) -> None:
