@@ -13,6 +13,7 @@ from belay_py import events
 from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.session.group import Turns
+from belay_py.session.statistics import Counters
 
 if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
@@ -32,6 +33,7 @@ class Standing:
         self.lifecycle = lifecycle
         self.listeners = listeners
         self.turn = Turns()
+        self.counters = Counters()
         self.channel: Channel | None = None
         self.trouble = ""
         """Why there is no usable channel, for messages."""
