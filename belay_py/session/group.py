@@ -6,25 +6,41 @@ themselves they queue as everybody does.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from belay_py.session.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 _memberships: ContextVar[tuple[Group, ...]] = ContextVar("belay_py_groups", default=())
 
 
-class Turns:
-    """Whose turn it is on a session, groups included."""
+class Gate(Protocol):
+    """What gives a session's turn: a `Turn` of its own, or a manager."""
 
-    def __init__(self) -> None:
-        self._turn = Turn()
+    @property
+    def take(self) -> Callable[[], bool]:
+        """Take the turn if it is free; return whether it was."""
+
+    async def wait(self, deadline: float) -> None:
+        """Take the turn, or queue for it until ``deadline``."""
+
+    def release(self) -> None:
+        """Give the turn on."""
+
+
+class Turns:
+    """Whose turn it is on a session, groups included. ``gate`` gives the turn of those who are in no group."""
+
+    def __init__(self, gate: Gate | None = None) -> None:
+        self._gate: Gate = gate or Turn()
         self._groups: list[Group] = []
-        self.take = self._turn.take  # while a group is on, it holds the turn, and the free case stays one call
+        self.take = self._gate.take  # while a group is on, it holds the turn, and the free case stays one call
 
     async def wait(self, deadline: float) -> None:
         """Take the turn, or queue for it; a member of a group queues inside that. Raises `SessionTimeout`."""
@@ -32,11 +48,11 @@ class Turns:
 
     def release(self) -> None:
         """Give the turn on. While a group is on, whoever held it was a member of the innermost one."""
-        (self._groups[-1].turn if self._groups else self._turn).release()
+        (self._groups[-1].turn if self._groups else self._gate).release()
 
-    def _of_caller(self) -> Turn:
+    def _of_caller(self) -> Gate:
         mine = [group for group in _memberships.get() if group in self._groups and group.is_open]
-        return mine[-1].turn if mine else self._turn
+        return mine[-1].turn if mine else self._gate
 
     def group(self) -> Group:
         """A group that has not begun."""
@@ -52,11 +68,28 @@ class Turns:
             self._groups.remove(group)
             self.release()
 
+    def drop(self, group: Group) -> None:
+        """End a group, whose maker goes on to have the turn."""
+        if group in self._groups:
+            self._groups.remove(group)
+
+    @contextlib.asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """Lend the turn, which the caller has, to the operations of a block; have it again afterwards."""
+        group = Group(self)
+        group.adopt()
+        try:
+            with group.membership():
+                yield
+        finally:
+            await group.give_back()
+
     def forget(self) -> None:
         """Free the turn, whoever had it or waited for it: they belonged to an event loop that is closed."""
         self._groups.clear()
-        self._turn = Turn()
-        self.take = self._turn.take
+        if isinstance(self._gate, Turn):
+            self._gate = Turn()
+            self.take = self._gate.take
 
 
 class Group:
@@ -76,8 +109,32 @@ class Group:
     async def begin(self, deadline: float) -> None:
         """Wait for the session's turn and keep it. Raises `SessionTimeout`."""
         await self._turns.wait(deadline)
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Begin with a turn that the caller has."""
         self._begun = True
         self._turns.enter(self)
+
+    async def give_back(self) -> None:
+        """End without giving the session's turn on, once the members' operations have ended.
+
+        Those that wait are refused, and those that run were cancelled: what is waited for is a recovery, which has a
+        deadline of its own. A cancellation meanwhile comes after it, so that the turn has one owner at any time.
+        """
+        self._begun = False
+        self.turn.refuse()
+        cancelled: asyncio.CancelledError | None = None
+        while not self.turn.take():
+            freed = asyncio.get_running_loop().create_future()
+            self.turn.when_free = functools.partial(_resolve, freed)
+            try:
+                await freed
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self._turns.drop(self)
+        if cancelled is not None:
+            raise cancelled
 
     @contextlib.contextmanager
     def membership(self) -> Iterator[None]:
@@ -88,6 +145,10 @@ class Group:
         finally:
             _memberships.set(tuple(group for group in _memberships.get() if group is not self))
 
+    def refuse(self) -> None:
+        """Let no operation begin any more: those that wait inside raise `SessionClosed`, and so do later ones."""
+        self.turn.refuse()
+
     def end(self) -> None:
         """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""
         if not self._begun:
@@ -97,6 +158,11 @@ class Group:
             self._turns.leave(self)
         else:
             self.turn.when_free = lambda: self._turns.leave(self)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def leave_all_groups() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from belay_py import events
-from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, SessionClosed
+from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
 from belay_py.session.standing import no_time_left
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _State = DeviceSessionState
 _BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
+
+_WHY: Final[dict[events.DisconnectReason, str]] = {
+    "idle": "it was not used for idle_timeout seconds",
+    "expired": "it was open for max_lifetime seconds",
+    "evicted": "another session needed the room, max_sessions",
+    "shutdown": "its manager is closing",
+    "identity changed": "another board is at its port",
+}
 
 
 class Link:
@@ -66,6 +74,17 @@ class Link:
         self._lifecycle.fire("connect")
         connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
         self._accept(connection)
+        if self._standing.keeper is not None:
+            try:
+                await self._standing.keeper.set_up(deadline)
+            except BaseException as error:  # it goes on; nobody is to use a board that is not set up
+                await self._end_of(error)
+                raise
+
+    async def _end_of(self, error: BaseException) -> None:
+        reason: events.DisconnectReason = "identity changed" if isinstance(error, IdentityChanged) else "requested"
+        await self._disconnect(reason)
+        self._standing.trouble = str(error) or "setting the board up was cancelled"
 
     async def reconnect(self, deadline: float) -> bool:
         """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
@@ -86,31 +105,31 @@ class Link:
         finally:
             standing.turn.release()
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, reason: events.DisconnectReason = "requested") -> None:
         """End the connection, whatever it does at the moment. Returns when it has ended."""
         self.endings += 1
-        await self._disconnect()
+        await self._disconnect(reason)
 
-    async def _disconnect(self) -> None:
+    async def _disconnect(self, reason: events.DisconnectReason = "requested") -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
             self._lifecycle.fire("disconnect")
             standing = self._standing
-            standing.trouble = "this program disconnected it"
+            standing.trouble = _WHY.get(reason, "this program disconnected it")
             channel, standing.channel = standing.channel, None
             if channel is not None and channel.is_orphan:
                 standing.turn.forget()
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening))
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason))
             self._ending = ending
             ending.add_done_callback(self._ended)
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
         await asyncio.shield(self._ending)
 
-    async def close(self) -> None:
+    async def close(self, reason: events.DisconnectReason = "requested") -> None:
         """End the connection and dispose of the session."""
         self._closing = True
-        await self.disconnect()
+        await self.disconnect(reason)
         self._dispose()
 
     def on_lost(self, channel: Channel, error: Exception | None) -> None:
@@ -194,7 +213,9 @@ class Link:
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
-    async def _end(self, channel: Channel | None, opening: asyncio.Task[Connection] | None) -> None:
+    async def _end(
+        self, channel: Channel | None, opening: asyncio.Task[Connection] | None, reason: events.DisconnectReason
+    ) -> None:
         try:
             ended = channel
             if opening is not None:
@@ -208,7 +229,7 @@ class Link:
         finally:
             self._lifecycle.fire("disconnected")
             if channel is not None:
-                self._listeners.emit(events.SessionDisconnected, reason="requested")
+                self._listeners.emit(events.SessionDisconnected, reason=reason)
             if self._closing:
                 self._dispose()
 

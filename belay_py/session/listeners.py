@@ -23,11 +23,39 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState, Lifecycle
+    from belay_py.session.keeping import Keeper
 
 _log = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 1000
 """Events that an asynchronous listener may lag behind before it misses some."""
+
+
+class Subscriptions:
+    """Listeners, and the way of events to them."""
+
+    def __init__(self) -> None:
+        self._all: tuple[_Subscription, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Add one; return what takes it out again, any number of times. Raises `SettingsError` for what is none."""
+        if not callable(listener):
+            raise SettingsError(f"the listener is {listener!r}; it must be a function, plain or async, of one event")
+        subscription = _Subscription(listener)
+        self._all += (subscription,)
+
+        def unsubscribe() -> None:
+            self._all = tuple(other for other in self._all if other is not subscription)
+
+        return unsubscribe
+
+    def deliver(self, event: SessionEvent) -> None:
+        """Tell an event to all. Nothing that a listener does reaches the caller."""
+        for subscription in self._all:
+            subscription.deliver(event)
 
 
 class Listeners:
@@ -36,33 +64,36 @@ class Listeners:
     def __init__(self, session: object, lifecycle: Lifecycle) -> None:
         self._session = weakref.ref(session)
         self._lifecycle = lifecycle
-        self._listeners: tuple[_Subscription, ...] = ()
+        self._listeners = Subscriptions()
+        self.keeper: Keeper | None = None
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each event from now on; return what ends that, any number of times.
 
         Raises `SettingsError` for what cannot be called.
         """
-        if not callable(listener):
-            raise SettingsError(f"the listener is {listener!r}; it must be a function, plain or async, of one event")
-        subscription = _Subscription(listener)
-        self._listeners += (subscription,)
-        self._lifecycle.watch(self._state_changed)
+        take_out = self._listeners.add(listener)
+        self.watch_changes()
 
         def unsubscribe() -> None:
-            self._listeners = tuple(other for other in self._listeners if other is not subscription)
-            if not self._listeners:
-                self._lifecycle.watch(None)
+            take_out()
+            self.watch_changes()
 
         return unsubscribe
 
+    def watch_changes(self) -> None:
+        """Follow the changes of state as long as anybody wants them: each costs an event."""
+        wanted = bool(self._listeners) or (self.keeper is not None and self.keeper.wants_changes)
+        self._lifecycle.watch(self._state_changed if wanted else None)
+
     def emit(self, kind: type[SessionEvent], **about: Any) -> None:
         """Tell an event to all. Nothing that a listener does reaches the caller."""
-        if not self._listeners:
+        if not self._listeners and self.keeper is None:
             return
         event = kind(session=self._session(), **about)
-        for subscription in self._listeners:
-            subscription.deliver(event)
+        if self.keeper is not None:
+            self.keeper.note(event)
+        self._listeners.deliver(event)
 
     def _state_changed(self, old: DeviceSessionState, new: DeviceSessionState) -> None:
         self.emit(StateChanged, old=old, new=new)

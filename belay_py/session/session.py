@@ -225,9 +225,9 @@ class DeviceSession(Described, Monitored):
         """Run code that ends in an expression and return that expression's value, exactly; names stay on the board.
 
         Numbers, str, bytes, None and most of what is built of them; docs/values.md lists the types. ``returns`` is what
-        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout``
-        and ``idempotent`` are as for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values, `UnexpectedValue` for those
-        that are not what ``returns`` says, and `SettingsError` where that is no type.
+        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` and
+        ``idempotent`` are as for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values,
+        `UnexpectedValue` for those that are not what ``returns`` says, and `SettingsError` where that is no type.
         """
         try:
             if self._guard is None:

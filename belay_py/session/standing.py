@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.channel import Channel
     from belay_py.session.info import BoardInfo
+    from belay_py.session.keeping import Keeper
     from belay_py.session.listeners import Listeners
 
 _State = DeviceSessionState
@@ -34,6 +35,8 @@ class Standing:
         self.listeners = listeners
         self.turn = Turns()
         self.counters = Counters()
+        self.keeper: Keeper | None = None
+        """The manager that has the session, if one has."""
         self.channel: Channel | None = None
         self.trouble = ""
         """Why there is no usable channel, for messages."""
@@ -41,6 +44,8 @@ class Standing:
         self.generation = 0
         self.boot_epoch = 0
         self.last_used = time.time()
+        self.last_begun = float("-inf")
+        """When the latest operation began, on the loop's clock."""
 
     def deadline(self, timeout: float | None, default: float | None = None) -> float:
         """Turn a caller's timeout, seconds or None for the default, into a reading of the loop's clock."""
@@ -66,9 +71,9 @@ class Standing:
             await self.turn.wait(deadline)
         channel = self.channel
         if channel is None or not channel.in_step or not channel.is_of_this_loop or not self.lifecycle.allows("begin"):
-            self.turn.release()
-            raise self.unusable()
-        if deadline <= asyncio.get_running_loop().time():
+            channel = await self._reopened(deadline)
+        self.last_begun = asyncio.get_running_loop().time()
+        if deadline <= self.last_begun:
             self.turn.release()
             raise no_time_left()
         try:
@@ -78,6 +83,18 @@ class Standing:
             raise
         self.last_used = time.time()
         return channel
+
+    async def _reopened(self, deadline: float) -> Channel:
+        """Return the channel after the keeper has connected. Raises, without the turn, when there is none."""
+        try:
+            if self.keeper is not None:
+                await self.keeper.reopen(deadline)
+            if self.channel is None or not self.usable or not self.lifecycle.allows("begin"):
+                raise self.unusable()
+        except BaseException:
+            self.turn.release()
+            raise
+        return self.channel
 
     def end(self) -> None:
         """End an operation: the board is at a verified prompt."""

@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
 
-from belay_py.errors import SessionTimeout
+from belay_py.errors import SessionClosed, SessionTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 class Turn:
     """First come, first served, by direct hand-off: nobody barges in between a release and the next waiter."""
 
-    __slots__ = ("_held", "_waiters", "when_free")
+    __slots__ = ("_held", "_refused", "_waiters", "when_free")
 
     def __init__(self) -> None:
         self.when_free: Callable[[], None] | None = None
         """Called when the turn becomes free with nobody waiting."""
         self._held = False
+        self._refused = False
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
@@ -36,6 +37,8 @@ class Turn:
 
         Raises `SessionTimeout` when it does not come in time; nothing was started then.
         """
+        if self._refused:
+            raise _over()
         if self.take():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -44,7 +47,7 @@ class Turn:
             async with asyncio.timeout_at(deadline):
                 await waiter
         except BaseException as error:  # it goes on, or one of ours does
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release()  # it was handed over in the same moment: pass it on
             else:
                 waiter.cancel()
@@ -58,6 +61,14 @@ class Turn:
                 ) from None
             raise
 
+    def refuse(self) -> None:
+        """Let nobody wait any more, now or later: they raise `SessionClosed`."""
+        self._refused = True
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(_over())
+
     def release(self) -> None:
         """Give the turn to the longest waiting, or free it."""
         while self._waiters:
@@ -68,3 +79,7 @@ class Turn:
         self._held = False
         if self.when_free is not None:
             self.when_free()
+
+
+def _over() -> SessionClosed:
+    return SessionClosed("the lease of this session is over, and what it had not begun was not sent; take another one")
