@@ -94,11 +94,13 @@ class TokenBucket:
     It is kept as the generic cell rate algorithm (ITU-T I.371): one number says when the bucket will be full again.
     """
 
-    __slots__ = ("_base", "_full_at", "_interval", "_slack", "_waiting")
+    __slots__ = ("_base", "_full_at", "_interval", "_rounding", "_slack", "_waiting")
 
     def __init__(self, operations: int, period: float, burst: int) -> None:
         self._interval = period / operations
         self._slack = (burst - 1) * self._interval
+        self._rounding = self._interval / 1_000_000
+        """By how much a sum of intervals may be off: the last of a burst is not to wait for 1e-13 s."""
         self._full_at = float("-inf")
         self._waiting: deque[float] = deque()
         """Reservations that had not come when they were last looked at."""
@@ -111,7 +113,7 @@ class TokenBucket:
             self._pass(now)
         full_at = self._full_at
         begin = full_at - self._slack
-        if begin <= now and not self._waiting:
+        if begin <= now + self._rounding and not self._waiting:
             self._full_at = (full_at if full_at > now else now) + self._interval  # noqa: FURB136  max() takes longer
             return now
         if not self._waiting:
