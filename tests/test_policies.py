@@ -100,6 +100,14 @@ def test_what_all_give_back_costs_the_next_one_nothing(
     assert limit.reserve(Fraction(0)) == other.reserve(Fraction(0))
 
 
+@pytest.mark.parametrize("limit", [FixedWindow(2, 10), SlidingWindow(2, 10), TokenBucket(2, 10, 3)], ids=type)
+def test_times_that_were_given_back_are_not_for_those_who_ask_later(limit: Any) -> None:
+    waiting = [begin for begin in [limit.reserve(0) for _ in range(8)] if begin > 0]
+    for begin in waiting[:-1]:
+        limit.give_back(begin)
+    assert limit.reserve(0) >= waiting[-1]
+
+
 def test_a_reservation_that_was_used_cannot_be_given_back() -> None:
     bucket = TokenBucket(1, 1.0, 1)
     assert bucket.reserve(0.0) == 0.0

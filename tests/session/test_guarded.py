@@ -109,6 +109,13 @@ async def test_no_attempt_comes_after_the_deadline() -> None:
     assert len(script.began) == 1, "the first one had all of the time"
 
 
+async def test_nobody_waits_for_an_attempt_beyond_the_deadline() -> None:
+    session = await connected(Script(Lose()), retry=RetryOptions(max_attempts=99, delay=1000, max_delay=1000))
+    with pytest.raises((OutcomeUnknown, Disconnected)):
+        await session.execute("x", timeout=2, idempotent=True)
+    assert now() < 2
+
+
 async def test_input_that_is_used_up_is_not_asked_for_again() -> None:
     script = Script(SoftReset(), "1")
     session = await connected(script, retry=RETRY)
@@ -304,6 +311,22 @@ async def test_a_circuit_that_opens_while_an_operation_waits_for_its_rate_keeps_
     results = await asyncio.gather(second, third, return_exceptions=True)
     assert [type(result) for result in results] == [SessionTimeout, CircuitOpen]
     assert len(script.began) == 2
+
+
+async def test_a_trial_that_the_rate_keeps_out_makes_room_for_another() -> None:
+    session = await connected(
+        Script(Forever()),
+        rate_limit=RateLimitOptions(operations=1, period=40),
+        circuit_breaker=CircuitBreakerOptions(failures=1),
+    )
+    with pytest.raises(SessionTimeout):
+        await session.execute("x", timeout=1)
+    await asyncio.sleep(31)
+    for _ in range(2):
+        with pytest.raises(RateLimited):
+            await session.execute("x", timeout=2)
+    await session.execute("x")
+    assert session.is_healthy
 
 
 async def test_waiting_for_the_rate_is_within_the_one_deadline() -> None:
