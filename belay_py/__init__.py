@@ -35,12 +35,17 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
     from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
+    from belay_py.manager.leases import Lease as Lease
+    from belay_py.manager.manager import DeviceSessionManager as DeviceSessionManager
     from belay_py.options import CircuitBreakerOptions as CircuitBreakerOptions
     from belay_py.options import CommunicationOptions as CommunicationOptions
     from belay_py.options import DeviceSessionManagerOptions as DeviceSessionManagerOptions
     from belay_py.options import DeviceSessionOptions as DeviceSessionOptions
     from belay_py.options import RateLimitOptions as RateLimitOptions
     from belay_py.options import RetryOptions as RetryOptions
+    from belay_py.session.building import build_session as build_session
+    from belay_py.session.detect import Detection as Detection
+    from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
@@ -78,6 +83,8 @@ _HOMES = {
         "VirtualBoardUnavailable",
     ),
     "belay_py.lifecycle": ("DeviceSessionState",),
+    "belay_py.manager.leases": ("Lease",),
+    "belay_py.manager.manager": ("DeviceSessionManager",),
     "belay_py.options": (
         "CircuitBreakerOptions",
         "CommunicationOptions",
@@ -86,6 +93,8 @@ _HOMES = {
         "RateLimitOptions",
         "RetryOptions",
     ),
+    "belay_py.session.building": ("build_session",),
+    "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),

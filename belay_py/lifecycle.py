@@ -11,7 +11,7 @@ import weakref
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from transitions import Machine, MachineError
+from transitions import Machine, MachineError, State
 
 from belay_py.errors import IllegalTransition
 
@@ -54,7 +54,22 @@ TRANSITIONS: Final[tuple[tuple[str, tuple[DeviceSessionState, ...], DeviceSessio
 )
 """Trigger, the states it is legal in, and where it leads. Every other pair of state and trigger is refused."""
 
-MACHINE: Final[Any] = Machine(
+
+class _Quiet(State):
+    """A state without callbacks, and without the two lines in the log that each move would cost."""
+
+    def enter(self, event_data: Any) -> None:
+        pass
+
+    def exit(self, event_data: Any) -> None:
+        pass
+
+
+class _Machine(Machine):
+    state_cls = _Quiet
+
+
+MACHINE: Final[Any] = _Machine(
     model=None,
     states=_S,
     transitions=[{"trigger": trigger, "source": list(sources), "dest": dest} for trigger, sources, dest in TRANSITIONS],

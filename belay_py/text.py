@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def to_text(data: bytes) -> str:
@@ -13,6 +18,16 @@ def to_text(data: bytes) -> str:
 def short(text: str, limit: int = 60) -> str:
     """Return text for a message, with its middle cut out where it is longer than ``limit`` characters."""
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, prefix: str = "") -> str:
+    """Return the end of a message about a wrong name: the nearest right one, else ``otherwise`` and all of them.
+
+    ``prefix`` stands before the nearest one, such as the table that an option is in.
+    """
+    right = list(known)
+    near = difflib.get_close_matches(str(name), right, n=1)
+    return f"did you mean {prefix + near[0]!r}?" if near else f"{otherwise} {', '.join(right) or 'none'}"
 
 
 class TextDecoder:

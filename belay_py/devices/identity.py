@@ -41,6 +41,14 @@ def local_path(port: str) -> str | None:
     return port if scheme_of(port) is None else None
 
 
+def makes_its_board(port: str) -> bool:
+    """Whether opening the port makes a new board, which nobody could have taken for another one."""
+    scheme = scheme_of(port)
+    if scheme == "virtual":
+        return port.partition(":")[2].partition("?")[0] == ""
+    return scheme in ("process", "process+pty")
+
+
 def identity(port: str, comports: Comports | None = None) -> str | None:
     """A name that is the same for every way to the same board, and for no other board. None: it has no rivals.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from belay_py.errors import SettingsError
 from belay_py.options.checks import DELAY, SWITCH, check, is_count, one_of, or_none
+from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,5 @@ _RULES: Final[Mapping[str, Rule]] = {
 def check_profile(name: str) -> None:
     """Refuse a name that is not in `PROFILES`. Raises `SettingsError` with the nearest right one."""
     if name not in PROFILES:
-        near = difflib.get_close_matches(str(name), PROFILES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it must be one of {', '.join(PROFILES)}, or None"
+        hint = did_you_mean(name, PROFILES, "None, or one of")
         raise SettingsError(f"communication.profile is {name!r}; {hint}")

@@ -139,15 +139,27 @@ class Group:
     @contextlib.contextmanager
     def membership(self) -> Iterator[None]:
         """Make the running task, and the tasks that it starts in here, members."""
-        _memberships.set((*_memberships.get(), self))
+        if self in _memberships.get():
+            yield
+            return
+        self.join()
         try:
             yield
         finally:
-            _memberships.set(tuple(group for group in _memberships.get() if group is not self))
+            self.leave()
 
-    def refuse(self) -> None:
-        """Let no operation begin any more: those that wait inside raise `SessionClosed`, and so do later ones."""
-        self.turn.refuse()
+    def join(self) -> None:
+        """Make the running task a member, and the tasks that it starts from now on."""
+        # Without those that are over: they may have been left in another task than this.
+        _memberships.set((*(group for group in _memberships.get() if group.is_open), self))
+
+    def leave(self) -> None:
+        """Let the running task be no member any more."""
+        _memberships.set(tuple(group for group in _memberships.get() if group is not self))
+
+    def refuse(self) -> bool:
+        """Let no operation begin any more: those that wait inside raise `SessionClosed`. Return whether one runs."""
+        return self.turn.refuse()
 
     def end(self) -> None:
         """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""

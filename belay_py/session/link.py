@@ -203,7 +203,7 @@ class Link:
         standing.channel, standing.info = connection.channel, connection.board
         standing.trouble = ""
         standing.counters.connected(connection.round_trip)
-        standing.last_used = time.time()
+        standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
         first = standing.generation == 1
         standing.boot_epoch += first

@@ -81,10 +81,14 @@ class Listeners:
 
         return unsubscribe
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody wants all events, also those that come with every operation or lease."""
+        return bool(self._listeners) or (self.keeper is not None and self.keeper.wants_changes)
+
     def watch_changes(self) -> None:
         """Follow the changes of state as long as anybody wants them: each costs an event."""
-        wanted = bool(self._listeners) or (self.keeper is not None and self.keeper.wants_changes)
-        self._lifecycle.watch(self._state_changed if wanted else None)
+        self._lifecycle.watch(self._state_changed if self.wanted else None)
 
     def emit(self, kind: type[SessionEvent], **about: Any) -> None:
         """Tell an event to all. Nothing that a listener does reaches the caller."""

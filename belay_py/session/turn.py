@@ -61,13 +61,14 @@ class Turn:
                 ) from None
             raise
 
-    def refuse(self) -> None:
-        """Let nobody wait any more, now or later: they raise `SessionClosed`."""
+    def refuse(self) -> bool:
+        """Let nobody wait any more, now or later: they raise `SessionClosed`. Return whether somebody has the turn."""
         self._refused = True
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(_over())
+        return self._held
 
     def release(self) -> None:
         """Give the turn to the longest waiting, or free it."""

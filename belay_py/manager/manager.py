@@ -1,0 +1,292 @@
+"""`DeviceSessionManager`: many sessions, each with one owner at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
+
+from belay_py.errors import SettingsError
+from belay_py.manager.directory import Directory
+from belay_py.manager.leases import Lease, LeasedSession, caller
+from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.pool import Pool, Upkeep
+from belay_py.manager.shutdown import Shutdown
+from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
+from belay_py.options.nesting import layered
+from belay_py.session.building import build_session
+from belay_py.text import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from belay_py.events import Listener
+    from belay_py.manager.member import Member
+    from belay_py.session.session import DeviceSession
+
+
+@runtime_checkable
+class HasManagerOptions(Protocol):
+    """Settings from files and the environment. Their class is not named here, since it loads a good deal."""
+
+    def manager_options(self) -> DeviceSessionManagerOptions:
+        """What they say."""
+
+
+class DeviceSessionManager(Directory):
+    """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
+
+    A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
+    length: it waits while somebody else has the board, and raises `DeviceBusy` at its deadline. A session that is not
+    connected is connected by its next use.
+
+    For one event loop; `belay_py.sync` has the blocking one.
+    """
+
+    def __init__(self, settings: DeviceSessionManagerOptions | HasManagerOptions | None = None, **options: Any) -> None:
+        """Make a manager; nothing is opened. ``options`` are those of `DeviceSessionManagerOptions`.
+
+        Raises `SettingsError`.
+        """
+        base = None if settings is None else _options_of(settings)
+        self.options = DeviceSessionManagerOptions.build(options, base)
+        super().__init__(Pool(self.options))
+        self._shutdown = Shutdown(self._pool)
+
+    def __repr__(self) -> str:
+        plan = self._pool.plan
+        leased = len(self._pool.leases)
+        return f"<DeviceSessionManager of {len(self)} sessions, {plan.slots} of {plan.max_open} open, {leased} leases>"
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Make the devices of the settings known, and begin to watch. The first use does it too."""
+        self._begin()
+
+    async def close(self, grace: float | None = None) -> None:
+        """End all leases and sessions, for good. Safe in any state and any number of times.
+
+        New leases are refused at once, and those who wait are; leases that are held get ``grace`` seconds, by default
+        ``close_grace``, to end by themselves. A caller that is cancelled leaves it going on.
+        """
+        await self._shutdown.close(self.options.close_grace if grace is None else grace)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- sessions by their names --------------------------------------------------------------------------------
+
+    async def create_session(
+        self,
+        device_id: str,
+        port: str | DeviceSessionOptions | None = None,
+        *,
+        profile: str | None = None,
+        replace: bool = False,
+        connect: bool = True,
+        on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
+        **options: Any,
+    ) -> DeviceSession:
+        """Make a session, and connect it unless ``connect`` is False.
+
+        ``port`` is a port or whole options; without one, ``device_id`` is a device of the settings. ``profile`` names
+        a set of options of the settings. ``on_connect`` prepares the board after each connect, before anybody gets it.
+        A session of that name that is there already is an error, or closed first with ``replace``. When the first
+        connect fails, nothing stays and the name is free. Raises `SettingsError` and what connecting raises.
+        """
+        self._begin()
+        _check_name(device_id)
+        before = self._pool.members.get(device_id)
+        chosen = self._options(device_id, port, profile, options, before)
+        if before is not None and before.session is not None:
+            if not replace:
+                raise _duplicate(device_id)
+            await self._shutdown.remove(before, self.options.close_grace)
+            if device_id in self._pool.members:  # somebody was faster
+                raise _duplicate(device_id)
+        elif before is not None:
+            self._pool.forget(before)
+        declared = before is not None and before.declared
+        member = self._pool.add(device_id, chosen, declared=declared, on_connect=on_connect)
+        session = member.make_session()
+        if connect:
+            self._pool.connecting[device_id] = over = asyncio.Event()
+            try:
+                await self._connect(member)
+            except BaseException:
+                await self._shutdown.discard(member)
+                if before is not None and declared and device_id not in self._pool.members:
+                    self._pool.add(device_id, before.options, declared=True)
+                raise
+            finally:
+                del self._pool.connecting[device_id]
+                over.set()
+        return session
+
+    async def ensure(
+        self, device_id: str, port: str | DeviceSessionOptions | None = None, **options: Any
+    ) -> DeviceSession:
+        """Return the session of that name, made as by `create_session` if there is none.
+
+        While somebody else makes it, this waits. Raises `SettingsError` and what connecting raises.
+        """
+        while (making := self._pool.connecting.get(device_id)) is not None:
+            await making.wait()
+        found = self.get(device_id)
+        if found is None:
+            return await self.create_session(device_id, port, **options)
+        return found
+
+    async def remove(self, device_id: str, *, grace: float | None = None) -> bool:
+        """Close a session for good and forget its device; return whether there was one.
+
+        Those who wait for it are told. Who has it leased gets ``grace`` seconds, by default ``close_grace``.
+        """
+        member = self._pool.members.get(device_id)
+        if member is None:
+            return False
+        await self._shutdown.remove(member, self.options.close_grace if grace is None else grace)
+        return True
+
+    def build_session(
+        self,
+        profile: str | Mapping[str, Any] | DeviceSessionOptions,
+        port: str | None = None,
+        *,
+        device_id: str | None = None,
+        **options: Any,
+    ) -> DeviceSession:
+        """Make a session of its own, which the manager does not keep, with the manager's defaults and a profile.
+
+        ``profile`` is the name of one of the settings, or a set of options; its policies are wired. Raises
+        `SettingsError`.
+        """
+        if isinstance(profile, DeviceSessionOptions):
+            return build_session(profile, port, device_id=device_id, **options)
+        named = self.options.profile(profile) if isinstance(profile, str) else profile
+        return build_session(layered(self.options.defaults, named), port, device_id=device_id, **options)
+
+    # -- leases -------------------------------------------------------------------------------------------------
+
+    @overload
+    def lease(self, device_id: str, /, *, timeout: float | None = None) -> Lease[DeviceSession]: ...
+
+    @overload
+    def lease(
+        self, device_id: str, second: str, /, *more: str, timeout: float | None = None
+    ) -> Lease[tuple[DeviceSession, ...]]: ...
+
+    @overload
+    def lease(self, *, tags: Iterable[str], timeout: float | None = None) -> Lease[DeviceSession]: ...
+
+    @overload
+    def lease(
+        self, *, tags: Iterable[str], count: int, timeout: float | None = None
+    ) -> Lease[tuple[DeviceSession, ...]]: ...
+
+    def lease(
+        self,
+        *device_ids: str,
+        tags: Iterable[str] | None = None,
+        count: int | None = None,
+        timeout: float | None = None,
+    ) -> Lease[DeviceSession] | Lease[tuple[DeviceSession, ...]]:
+        """The right to use a board for the length of an ``async with`` block, which yields its session.
+
+        Of one board by name, or of any free one that has all ``tags``; of several by their names, or ``count`` that
+        have the tags, all or none: those are yielded as a tuple. ``timeout`` is seconds for waiting, connecting and
+        checking together, by default ``lease_timeout``. Entering raises `DeviceBusy` when they are not free in time,
+        `TooManyWaiters`, `DeviceNotFound`, `CircuitOpen`, `SessionClosed` when the manager closes, and what connecting
+        raises.
+        """
+        if not self._started:
+            self._begin()
+        if tags is None and not device_ids:
+            raise SettingsError("a lease needs the name of a device, or tags={...}")
+        if tags is not None and device_ids:
+            raise SettingsError("a lease is of devices by name, or by tags, and not both")
+        if len(set(device_ids)) != len(device_ids):
+            raise SettingsError(f"a lease of {', '.join(device_ids)} names a device twice")
+        if count is not None and (tags is None or not isinstance(count, int) or count < 1):
+            raise SettingsError(f"count is {count!r}; it must be a whole number of at least 1, and goes with tags")
+        seconds = self.options.lease_timeout if timeout is None else timeout
+        if not isinstance(seconds, int | float) or not seconds >= 0:
+            raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
+        claim = Claim(
+            Kind.LEASE, device_ids, frozenset() if tags is None else as_tags(tags), count or 1, holder=caller(1)
+        )
+        seconds = min(seconds, _FOR_EVER)
+        if count is None and len(device_ids) < 2:
+            return Lease(self._pool, claim, seconds, _one)
+        return Lease(self._pool, claim, seconds, _several)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with each event of each session from now on; return what ends that.
+
+        As `DeviceSession.subscribe`.
+        """
+        return self._pool.subscribe(listener)
+
+    # -- internals ----------------------------------------------------------------------------------------------
+
+    def _options(
+        self,
+        device_id: str,
+        port: str | DeviceSessionOptions | None,
+        profile: str | None,
+        options: dict[str, Any],
+        existing: Member | None,
+    ) -> DeviceSessionOptions:
+        if port is None and existing is not None:
+            port = existing.options
+        if port is None and profile is None:
+            hint = did_you_mean(device_id, self._pool.members, "the devices are")
+            raise SettingsError(f"the session {device_id!r} needs a port, since no device has that name; {hint}")
+        return self.options.session_options(port, options, profile)
+
+    async def _connect(self, member: Member) -> None:
+        """Connect a new session, as the manager itself, so that nobody meets it half-open."""
+        deadline = self._pool.time() + min(member.options.connection_timeout, _FOR_EVER)
+        claim = Claim(Kind.CALL, (member.key,), holder=caller(2))
+        await self._pool.admission.admit(claim, deadline)
+        async with Upkeep(member, claim):
+            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+
+
+_FOR_EVER = 1e9  # seconds: what is asked for as inf
+
+
+def _one(sessions: list[LeasedSession]) -> DeviceSession:
+    return sessions[0]
+
+
+def _several(sessions: list[LeasedSession]) -> tuple[DeviceSession, ...]:
+    return tuple(sessions)
+
+
+def _duplicate(device_id: str) -> SettingsError:
+    return SettingsError(f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True")
+
+
+def _check_name(device_id: object) -> None:
+    if not isinstance(device_id, str) or not device_id:
+        raise SettingsError(f"device_id is {device_id!r}; it must be text, the name of the device")
+
+
+def _options_of(settings: object) -> DeviceSessionManagerOptions:
+    if isinstance(settings, DeviceSessionManagerOptions):
+        return settings
+    if isinstance(settings, HasManagerOptions):
+        return settings.manager_options()
+    raise SettingsError(
+        f"the settings are {settings!r}; pass DeviceSessionManagerOptions(...) or what load_settings() returns"
+    )

@@ -1,0 +1,401 @@
+"""Who gets which board next: every decision of a manager, as functions of what is asked for and of the time.
+
+Nothing here waits, so nothing can be cut off half-way: a claim is granted, queued or refused before the call returns,
+and what the caller has to do about others comes back as effects. The rules:
+
+- A board has one holder at most. Those who wait for one board are served in the order in which they came, and nobody
+  who comes later passes them. Claims on several boards are granted whole or not at all.
+- A board that is open, or held, takes one of ``max_open`` slots. When there is none, the board that was unused for
+  longest is closed, unless it is pinned; those who wait for a slot are served in their order.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Kind(Enum):
+    """What a claim is for."""
+
+    LEASE = "a lease"
+    CALL = "a call outside of leases"
+    UPKEEP = "the manager itself"
+    CLOSING = "the manager, which closes it"
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One board: who has it, and who waits for it."""
+
+    key: str
+    tags: frozenset[str] = frozenset()
+    pinned: bool = False
+    barred: bool = False
+    """Whether only the manager itself may have it."""
+    open: bool = False
+    holder: Claim | None = None
+    last_used: float = 0.0
+    queue: OrderedDict[int, Claim] = field(default_factory=OrderedDict)
+
+    @property
+    def occupies(self) -> bool:
+        """Whether it takes a slot."""
+        return self.open or self.holder is not None
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """What somebody wants: the boards of ``keys``, or ``count`` boards with all of ``tags``."""
+
+    kind: Kind
+    keys: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+    count: int = 1
+    holder: str = ""
+    """Who it is, for people."""
+    number: int = 0
+    since: float = 0.0
+    granted: tuple[str, ...] = ()
+    """The boards that it got, in the order of ``keys``."""
+    held: set[str] = field(default_factory=set)
+    """Those that it still has."""
+    ticket: Any = None
+    """The caller's own."""
+
+    @property
+    def wants(self) -> str:
+        """What it waits for, for people."""
+        if self.keys:
+            return " and ".join(self.keys)
+        boards = "a board" if self.count == 1 else f"{self.count} boards"
+        return f"{boards} with the tags {', '.join(sorted(self.tags))}" if self.tags else boards
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A claim that waited has its boards now."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A board has to be closed, to make room; `claim` holds it meanwhile and is to be released then."""
+
+    key: str
+    claim: Claim
+
+
+Effect: TypeAlias = Grant | Close
+Effects: TypeAlias = "list[Effect]"
+
+
+class Refused(Exception):
+    """A claim that can not even wait. ``why`` is for the caller to put into words."""
+
+    def __init__(self, why: Literal["closed", "unknown", "nobody fits", "too many waiting", "more than max"]) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+_NOTHING: Final[tuple[Effect, ...]] = ()
+
+
+class Plan:
+    """The boards of one manager and the claims on them."""
+
+    def __init__(self, *, max_open: int, max_waiting: int) -> None:
+        self.max_open = max_open
+        self.max_waiting = max_waiting
+        self.places: dict[str, Place] = {}
+        self.waiting: OrderedDict[int, Claim] = OrderedDict()
+        self.draining = False
+        self.slots = 0
+        """Boards that are open or held."""
+        self.granted = 0
+        self.released = 0
+        """Counted by board."""
+        self._numbers = 0
+        self._starved: list[int] = []  # numbers of claims that wait for a slot and nothing else, sorted
+        self._closings = 0
+
+    # -- boards -------------------------------------------------------------------------------------------------
+
+    def add(self, key: str, *, tags: frozenset[str] = frozenset(), pinned: bool = False, now: float) -> Effects:
+        """Make a board known."""
+        place = self.places[key] = Place(key, tags, pinned, last_used=now)
+        for claim in self.waiting.values():
+            if not claim.keys and claim.tags <= tags:
+                place.queue[claim.number] = claim
+        return self._advance([place])
+
+    def drop(self, key: str) -> tuple[list[Claim], Effects]:
+        """Forget a board that nobody holds; return the claims on it, which can not be granted any more."""
+        place = self.places.pop(key)
+        if place.occupies:
+            self.slots -= 1
+        lost = [claim for claim in place.queue.values() if claim.keys]
+        effects: Effects = []
+        for claim in lost:
+            effects += self.give_up(claim, 0.0)
+        place.queue.clear()
+        return lost, effects + self._advance([])
+
+    def bar(self, key: str) -> tuple[list[Claim], Effects]:
+        """Give a board to nobody but the manager; return the claims on it by name, which are given up."""
+        place = self.places[key]
+        place.barred = True
+        lost = [claim for claim in place.queue.values() if claim.keys]
+        effects: Effects = []
+        for claim in lost:
+            effects += self.give_up(claim, 0.0)
+        return lost, effects
+
+    def unbar(self, key: str) -> Effects:
+        """Give a board to everybody again."""
+        place = self.places[key]
+        place.barred = False
+        return self._advance([place])
+
+    def opened(self, key: str) -> None:
+        """Note that a board is connected; its holder has the slot already."""
+        place = self.places[key]
+        if not place.occupies:
+            self.slots += 1
+        place.open = True
+
+    def closed(self, key: str) -> Effects:
+        """Note that a board is not connected any more."""
+        place = self.places[key]
+        was_open, place.open = place.open, False
+        if place.holder is not None or not was_open:
+            return []
+        self.slots -= 1
+        return self._advance([place])
+
+    def touch(self, key: str, now: float) -> None:
+        """Note that a board was used."""
+        self.places[key].last_used = now
+
+    # -- claims -------------------------------------------------------------------------------------------------
+
+    def request(self, claim: Claim, now: float) -> Effects:
+        """Grant a claim, which ``claim.granted`` tells, or queue it. Raises `Refused`."""
+        if self.draining and claim.kind is not Kind.UPKEEP:
+            raise Refused("closed")
+        fitting = self._fitting(claim)
+        self._numbers += 1
+        claim.number, claim.since = self._numbers, now
+        chosen = self._free(claim, fitting)
+        if chosen and not self._slots_missing(claim, chosen):
+            self._grant(claim, chosen)
+            return []
+        if len(self.waiting) >= self.max_waiting:
+            raise Refused("too many waiting")
+        self.waiting[claim.number] = claim
+        for place in fitting:
+            place.queue[claim.number] = claim
+        return self._starve(claim, chosen) if chosen else []
+
+    def take(self, place: Place, claim: Claim, now: float) -> bool:
+        """Grant a claim on one board if that takes nothing from anybody; return whether it did."""
+        if place.holder is not None or place.queue or (self.draining and claim.kind is not Kind.UPKEEP):
+            return False
+        if place.barred and claim.kind is not Kind.UPKEEP:
+            return False
+        if not place.open and (self._starved or self.slots >= self.max_open):
+            return False
+        claim.since = now
+        self._grant(claim, (place,))
+        return True
+
+    def give_up(self, claim: Claim, now: float) -> Effects:
+        """Withdraw a claim, whether it waits or was granted in this very moment."""
+        if claim.number in self.waiting:
+            return self._advance(self._unqueue(claim))
+        effects: Effects = []
+        for key in sorted(claim.held):
+            effects += self.release(claim, key, now)
+        return effects
+
+    def release(self, claim: Claim, key: str, now: float) -> Effects:
+        """Take a board back. Nothing happens where the claim does not hold it any more."""
+        if key not in claim.held:
+            return []
+        place = self.places[key]
+        self._take_back(claim, place, now)
+        if not place.open:
+            self.slots -= 1
+        elif not place.queue and not self._starved:
+            return []
+        return self._advance([place])
+
+    def keep(self, claim: Claim, key: str, kind: Kind, now: float) -> Claim:
+        """Hand a board from a claim to the manager itself, which nobody can come before."""
+        place = self.places[key]
+        self._take_back(claim, place, now)
+        kept = Claim(kind, (key,), since=now)
+        place.holder = kept
+        kept.granted, kept.held = (key,), {key}
+        self.granted += 1
+        self._closings += kind is Kind.CLOSING
+        return kept
+
+    def drain(self) -> list[Claim]:
+        """Refuse every claim from now on; return those that waited."""
+        self.draining = True
+        lost = list(self.waiting.values())
+        self.waiting.clear()
+        self._starved.clear()
+        for place in self.places.values():
+            place.queue.clear()
+        return lost
+
+    # -- what there is ------------------------------------------------------------------------------------------
+
+    def claims(self) -> Iterator[Claim]:
+        """The claims that hold something."""
+        seen: set[int] = set()
+        for place in self.places.values():
+            if place.holder is not None and id(place.holder) not in seen:
+                seen.add(id(place.holder))
+                yield place.holder
+
+    def tagged(self, tags: frozenset[str]) -> list[Place]:
+        """The boards that have all of ``tags``."""
+        return [place for place in self.places.values() if tags <= place.tags]
+
+    # -- internals ----------------------------------------------------------------------------------------------
+
+    def _fitting(self, claim: Claim) -> list[Place]:
+        if claim.keys:
+            try:
+                fitting = [self.places[key] for key in claim.keys]
+            except KeyError:
+                raise Refused("unknown") from None
+            wanted = len(fitting)
+        else:
+            fitting, wanted = self.tagged(claim.tags), claim.count
+            if len(fitting) < wanted:
+                raise Refused("nobody fits")
+        if wanted > self.max_open:
+            raise Refused("more than max")
+        return fitting
+
+    def _free(self, claim: Claim, fitting: Iterable[Place]) -> tuple[Place, ...]:
+        """The boards that the claim would get now, if there are slots; empty when it has to wait for boards."""
+        free = [
+            place
+            for place in fitting
+            if place.holder is None and not place.barred and (not place.queue or _first(place) == claim.number)
+        ]
+        if claim.keys:
+            return tuple(free) if len(free) == len(claim.keys) else ()
+        if len(free) < claim.count:
+            return ()
+        # The warm ones first, and of those the one that was used last: the others may grow old and be closed.
+        free.sort(key=lambda place: (not place.open, -place.last_used))
+        return tuple(free[: claim.count])
+
+    def _slots_missing(self, claim: Claim, chosen: tuple[Place, ...]) -> int:
+        """How many slots are missing; those who came before it have theirs first."""
+        new = sum(not place.open for place in chosen)
+        if new == 0:
+            return 0
+        if self._starved and self._starved[0] < claim.number:
+            return new
+        return max(0, self.slots + new - self.max_open)
+
+    def _grant(self, claim: Claim, chosen: tuple[Place, ...]) -> None:
+        for place in chosen:
+            if not place.open:
+                self.slots += 1
+            place.holder = claim
+        self.granted += len(chosen)
+        claim.granted = tuple([place.key for place in chosen])
+        claim.held.update(claim.granted)
+
+    def _take_back(self, claim: Claim, place: Place, now: float) -> None:
+        claim.held.discard(place.key)
+        place.holder = None
+        self.released += 1
+        if claim.kind in (Kind.LEASE, Kind.CALL):
+            place.last_used = now
+        self._closings -= claim.kind is Kind.CLOSING
+
+    def _unqueue(self, claim: Claim) -> list[Place]:
+        """Take a claim out of every queue; return the boards that others may get now."""
+        del self.waiting[claim.number]
+        if claim.number in self._starved:
+            self._starved.remove(claim.number)
+        keys = claim.keys or tuple(place.key for place in self.tagged(claim.tags))
+        places = [self.places[key] for key in keys if key in self.places]
+        for place in places:
+            place.queue.pop(claim.number, None)
+        return places
+
+    def _advance(self, changed: list[Place]) -> Effects:
+        """Grant what can be granted now that ``changed`` boards, or slots, may be free."""
+        effects: Effects = []
+        again = True
+        while again:
+            again = False
+            candidates = {_first(place) for place in changed if place.queue}
+            candidates.update(self._starved[:1])
+            for number in sorted(candidates):
+                claim = self.waiting[number]
+                chosen = self._free(claim, self._fitting(claim)) if self._still_fits(claim) else ()
+                if not chosen:
+                    if number in self._starved:  # what it could have had is gone; the next one may use the slots
+                        self._starved.remove(number)
+                        again = True
+                elif self._slots_missing(claim, chosen):
+                    effects += self._starve(claim, chosen)
+                else:
+                    # Behind it, others are first in their queues now.
+                    changed = list({id(place): place for place in (*changed, *self._unqueue(claim))}.values())
+                    self._grant(claim, chosen)
+                    effects.append(Grant(claim))
+                    again = True
+                    break
+        return effects
+
+    def _still_fits(self, claim: Claim) -> bool:
+        return bool(claim.keys) or len(self.tagged(claim.tags)) >= claim.count
+
+    def _starve(self, claim: Claim, chosen: tuple[Place, ...]) -> Effects:
+        """Let a claim wait for slots, and have boards closed for it, as many as are missing and can be."""
+        if claim.number not in self._starved:
+            insort(self._starved, claim.number)
+        if self._starved[0] != claim.number:
+            return []
+        missing = self._slots_missing(claim, chosen) - self._closings
+        idle = [
+            place
+            for place in self.places.values()
+            if place.open
+            and place.holder is None
+            and not place.pinned
+            and place not in chosen
+            and (not place.queue or _first(place) > claim.number)
+        ]
+        idle.sort(key=lambda place: place.last_used)
+        effects: Effects = []
+        for place in idle[: max(0, missing)]:
+            closing = Claim(Kind.CLOSING, (place.key,), granted=(place.key,), held={place.key})
+            place.holder = closing
+            self.granted += 1
+            self._closings += 1
+            effects.append(Close(place.key, closing))
+        return effects
+
+
+def _first(place: Place) -> int:
+    return next(iter(place.queue))

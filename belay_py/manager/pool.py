@@ -1,0 +1,206 @@
+"""What the parts of a manager share: the plan, the members, who listens, and what runs in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from belay_py.errors import BelayError, SessionClosed
+from belay_py.manager.admission import Admission, unknown
+from belay_py.manager.counters import Counters
+from belay_py.manager.member import Member
+from belay_py.manager.plan import Claim, Kind, Plan
+from belay_py.session.listeners import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from belay_py.events import DisconnectReason, Listener, SessionEvent
+    from belay_py.manager.leases import Lease
+    from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
+    from belay_py.session.session import DeviceSession
+
+_log = logging.getLogger(__name__)
+
+
+class Pool:
+    """The shared state of one manager's parts."""
+
+    def __init__(self, options: DeviceSessionManagerOptions) -> None:
+        self.options = options
+        self.plan = Plan(max_open=options.max_sessions, max_waiting=options.max_waiting)
+        self.admission = Admission(self.plan, self._evict)
+        self.members: dict[str, Member] = {}
+        self.leases: dict[int, Lease[Any]] = {}
+        """Those that are held, by their numbers."""
+        self.connecting: dict[str, asyncio.Event] = {}
+        """New sessions on their first connect, and its end."""
+        self.counters = Counters()
+        self.on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None
+        self.observers: list[Callable[[SessionEvent, Member], None]] = []
+        """The manager's own parts that follow events; they are told before the listeners."""
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._subscriptions = Subscriptions()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+
+    # -- where and when -----------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """The loop's clock, in seconds."""
+        return self.loop.time()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the manager belongs to: the first one in which it was used."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def require_here(self) -> None:
+        """Raise `BelayError` in another event loop or process than the manager's own."""
+        if self._process != os.getpid():
+            raise BelayError(
+                "this manager belongs to the process that made it; a forked child must make its own, for other boards"
+            )
+        if self.loop is not asyncio.get_running_loop():
+            raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        """Run something in the background; what it raises is logged."""
+        task = self.loop.create_task(self._logged(work, name), name=f"belay {name}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def _logged(self, work: Coroutine[None, None, None], name: str) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001  nobody waits for it, so the log is where it is told
+            _log.exception("%s: failed", name)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody listens to the manager."""
+        return bool(self._subscriptions)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Add a listener to all events of all sessions; return what takes it out again."""
+        take_out = self._subscriptions.add(listener)
+        self._watch_changes()
+
+        def unsubscribe() -> None:
+            take_out()
+            self._watch_changes()
+
+        return unsubscribe
+
+    def _watch_changes(self) -> None:
+        for member in self.members.values():
+            member.watch_changes()
+
+    def emit(self, event: SessionEvent, member: Member | None = None) -> None:
+        """Tell an event to the manager's parts, and to who listens."""
+        if member is not None:
+            for observer in self.observers:
+                observer(event, member)
+        self._subscriptions.deliver(event)
+
+    # -- devices ------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        key: str,
+        options: DeviceSessionOptions,
+        *,
+        declared: bool = False,
+        on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
+    ) -> Member:
+        """Make a device known."""
+        member = self.members[key] = Member(self, key, options, declared=declared, on_connect=on_connect)
+        self.admission.perform(self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time()))
+        return member
+
+    def member(self, key: str) -> Member:
+        """The device of that name. Raises `DeviceNotFound` with the nearest right one."""
+        try:
+            return self.members[key]
+        except KeyError:
+            raise unknown(key, self.members) from None
+
+    def forget(self, member: Member) -> None:
+        """Forget a device that nobody has; those who wait for it are told."""
+        if self.members.get(member.key) is not member:
+            return
+        del self.members[member.key]
+        member.forgotten = True
+        lost, effects = self.plan.drop(member.key)
+        self.admission.refuse(lost, lambda: SessionClosed(f"the session {member.key!r} was removed; create it anew"))
+        self.admission.perform(effects)
+
+    # -- boards that come back, or are closed -------------------------------------------------------------------
+
+    def checked_in(self, member: Member, claim: Claim) -> None:
+        """Give a board on, or look after it first."""
+        if claim.kind is Kind.LEASE or claim.kind is Kind.CALL:
+            reason = self._close_at_checkin(member, claim)
+            if reason is not None:
+                self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
+                return
+            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.is_usable:
+                kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
+                self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
+                return
+        self.admission.release(claim, member.key)
+
+    def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
+        if not member.is_usable:
+            return None
+        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE:
+            return "requested"
+        return None
+
+    async def _soft_reset(self, member: Member, claim: Claim) -> None:
+        try:
+            async with Upkeep(member, claim):
+                await member.make_session().soft_reset(timeout=member.options.connection_timeout)
+        except BelayError as error:  # its next owner gets it connected anew
+            _log.warning("%s could not be reset for its next owner: %s", member.key, error)
+
+    def _evict(self, key: str, claim: Claim) -> None:
+        self.counters.evictions += 1
+        self.close_board(self.members[key], claim, "evicted")
+
+    def close_board(self, member: Member, claim: Claim, reason: DisconnectReason) -> asyncio.Task[None]:
+        """Disconnect a board that ``claim`` holds for it, in the background, and release the claim."""
+        return self.spawn(self._disconnect(member, claim, reason), f"{member.key} is closed ({reason})")
+
+    async def _disconnect(self, member: Member, claim: Claim, reason: DisconnectReason) -> None:
+        try:
+            if member.session is not None:
+                await member.session._link.disconnect(reason)  # noqa: SLF001  the manager gives a reason
+        finally:
+            self.admission.release(claim, member.key)
+
+
+class Upkeep:
+    """The manager's own use of a board that a claim of its own holds: the block's operations have the board."""
+
+    def __init__(self, member: Member, claim: Claim) -> None:
+        self._member = member
+        member.begin_lease(claim)
+        self._group = member.standing.turn.group()
+        self._last_used = member.standing.last_used
+        self._group.adopt()
+
+    async def __aenter__(self) -> None:
+        self._group.join()
+
+    async def __aexit__(self, *ending: object) -> None:
+        self._group.leave()
+        self._member.standing.last_used = self._last_used  # it counts as nobody's use
+        self._group.end()

@@ -1,0 +1,71 @@
+"""Getting boards ready for a lease: connecting those that are not, asking the others for a sign of life."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from belay_py.manager.member import Member
+
+# A board at its prompt answers within milliseconds; one that does not is connected anew, which takes longer.
+_LONGEST_CHECK: Final = 2.0
+LOOKS_BROKEN: Final = (SessionTimeout, Disconnected, OutcomeUnknown, ProtocolViolation, BoardWasReset)
+"""What a sign of life ends in when the board has to be connected anew."""
+
+
+def is_fresh(member: Member, now: float) -> bool:
+    """Whether the board is connected and was heard of a short while ago."""
+    standing = member.standing
+    return standing.usable and now - standing.last_begun < member.options.check_after
+
+
+async def make_ready(members: list[Member], deadline: float) -> None:
+    """Connect and check the boards of one lease, which holds them, at the same time.
+
+    Raises what the first one raises that fails, when the others have come to an end too.
+    """
+    if len(members) == 1:
+        await _make_ready(members[0], deadline)
+        return
+    await _all([_make_ready(member, deadline) for member in members])
+
+
+async def _make_ready(member: Member, deadline: float) -> None:
+    session = member.make_session()
+    link = session._link  # noqa: SLF001  a keeper and what it keeps
+    if member.standing.usable:
+        if deadline <= _now():
+            return  # whoever wants it at once or not at all leaves no time for a check
+        try:
+            await give_a_sign(member, deadline)
+        except LOOKS_BROKEN:
+            await link.reconnect(deadline)
+        return
+    await link.connect(min(deadline, _now() + member.options.connection_timeout))
+
+
+async def give_a_sign(member: Member, deadline: float) -> None:
+    """Ask a board that the caller holds for a sign of life. Raises one of `LOOKS_BROKEN`."""
+    await member.make_session().execute(b"", timeout=max(0.0, min(_LONGEST_CHECK, deadline - _now())))
+
+
+async def _all(work: list[Coroutine[None, None, None]]) -> None:
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
