@@ -54,8 +54,7 @@ class Leaks:
             pool.counters.leases_leaked += 1
             held = now - lease.since
             _log.warning(
-                "%s: leased for %g s at %s and not given back; end the `async with` block there, or raise "
-                "leak_after%s",
+                "%s: leased for %g s at %s and not given back; end the `async with` block there, or raise leak_after%s",
                 ", ".join(lease.claim.granted),
                 held,
                 lease.claim.holder,

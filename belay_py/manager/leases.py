@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -120,13 +121,13 @@ class Lease(Generic[_T]):
     __slots__ = (
         "__weakref__",
         "_pool",
-        "_reported",
         "_seats",
         "_shape",
-        "_since",
         "_timeout",
         "claim",
+        "is_reported",
         "lease_id",
+        "since",
         "stack",
     )
 
@@ -137,8 +138,10 @@ class Lease(Generic[_T]):
         self._timeout = timeout
         self._shape = shape
         self._seats: list[LeasedSession] | None = None
-        self._since = 0.0
-        self._reported = False
+        self.since = math.inf
+        """When its boards were ready, on the loop's clock."""
+        self.is_reported = False
+        """Whether it was told that it is held for too long."""
         self.lease_id = 0
         """A number of its own, from its granting on."""
         self.stack = ""
@@ -179,11 +182,12 @@ class Lease(Generic[_T]):
         except BaseException:
             self.release()
             raise
-        self._since = pool.time()
+        self.since = pool.time()
+        pool.counters.lease_waits.add(self.since - began)
         for member in members:
             member.lease_is_ready()
         for seat in self._seats:
-            self._tell(seat, events.LeaseGranted, waited=self._since - began)
+            self._tell(seat, events.LeaseGranted, waited=self.since - began)
         return self._shape(self._seats)
 
     def _seat(self, member: Member) -> LeasedSession:
@@ -201,14 +205,23 @@ class Lease(Generic[_T]):
         pool = self._pool
         del pool.leases[self.lease_id]
         pool.counters.leases_released += 1
-        held = pool.time() - self._since
+        held = pool.time() - self.since
+        if self.is_reported:
+            _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
-            self._tell(seat, events.LeaseReleased, held=held, leaked=self._reported)
+            if self.since < math.inf:  # else nobody was told that it had begun
+                self._tell(seat, events.LeaseReleased, held=held, leaked=self.is_reported)
             group.end()
+
+    def report(self, held: float) -> None:
+        """Tell that it is held for too long."""
+        self.is_reported = True
+        for seat in self._seats or ():
+            self._tell(seat, events.LeaseLeaked, held=held, stack=self.stack)
 
     def _tell(self, seat: LeasedSession, kind: type[events.LeaseEvent], **about: Any) -> None:
         listeners = seat._listeners  # noqa: SLF001  the two halves of a lease
