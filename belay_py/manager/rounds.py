@@ -111,9 +111,8 @@ class Rounds:
         if claim is None:
             board.not_before = now + _AGAIN
             return False
-        self._pool.spawn(
-            self._ask(board, claim, functools.partial(question, board), what), f"{board.member.key}: {what}"
-        )
+        work = self._ask(board, claim, functools.partial(question, board), what)
+        self._pool.spawn(work, f"{what} of {board.member.key}")
         return True
 
     async def _ask(self, board: _Board, claim: Claim, question: Callable[[], Awaitable[None]], what: str) -> None:

@@ -63,21 +63,22 @@ class Housekeeping:
             return (greeting[1] + greeting[2] + b"\r\n",)
         if fence := _FENCE.fullmatch(code):
             return (Raise("KeyError", fence[1].decode()),)
-        if self.asks_about(code):
-            facts = dict(FACTS)
-            if self.prepared:
-                facts["o"] = 1
-            if self._prepare():
-                facts["q"] = 1
-            return (f"{facts!r}\n",)
-        if code == vitals.CODE:
-            return (f"{VITALS!r}\n",)
+        if self.asks_about(code) or code == vitals.CODE:
+            return (f"{self._facts() if self.asks_about(code) else VITALS!r}\n",)
         if code == _RESET_CHIP or _IS_THERE_ROOM.fullmatch(code):
             return (HardReset(),) if code == _RESET_CHIP else ()  # there always is room
         if code == IS_PREPARED + b"\n" + PREPARE:
             was_prepared = self.prepared
             return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
         return None
+
+    def _facts(self) -> Mapping[str, object]:
+        facts = dict(FACTS)
+        if self.prepared:
+            facts["o"] = 1
+        if self._prepare():
+            facts["q"] = 1
+        return facts
 
     def _prepare(self) -> bool:
         self.prepared = self.prepared or self.marks
