@@ -11,7 +11,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import BelayError
 from belay_py.manager.health import HealthFinding, check
 from belay_py.manager.plan import Claim, Kind
 from belay_py.manager.pool import Upkeep
@@ -121,13 +121,14 @@ class Rounds:
             if not member.is_usable:  # it was lost in this moment
                 self._pool.admission.release(claim, member.key)
                 return
+            link = member.make_session()._link  # noqa: SLF001  a keeper and what it keeps
+            endings = link.endings
             async with Upkeep(member, claim):
                 try:
                     await question()
-                except SessionClosed:
-                    pass  # it was disconnected by somebody, who wants it so
                 except BelayError as error:
-                    await self._failed(member, what, error)
+                    if link.endings == endings:  # else it was disconnected by somebody, who wants it so
+                        await self._failed(member, what, error)
         finally:
             if self._boards.get(member) is board:
                 self._due(board, self._pool.time())

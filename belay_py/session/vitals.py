@@ -29,8 +29,7 @@ def _belay_vitals():
  except Exception:pass
  print(repr(r))
 _belay_vitals()
-del _belay_vitals
-"""
+del _belay_vitals"""
 
 
 @dataclass(frozen=True, slots=True)
