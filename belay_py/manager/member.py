@@ -57,6 +57,8 @@ class Member:
         """What the latest look at its board has found."""
         self.link_errors = 0
         """Those of its session, at the latest health check."""
+        self.endings_at_loss = 0
+        """How often it had been disconnected on purpose when its link was lost last."""
         self.place: Place
         """Where it stands in the plan."""
         self._on_connect = on_connect
@@ -193,7 +195,7 @@ class Member:
                 self.was_lost = False
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
-                pool.admission.perform(pool.plan.closed(self.key))
+                pool.admission.closed(self.key)
             case events.SessionError():
                 self.was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
@@ -211,7 +213,7 @@ class Member:
             if self.session is not None and self.standing.channel is not channel:
                 return  # it was connected again meanwhile
         if self.key in self._pool.plan.places:
-            self._pool.admission.perform(self._pool.plan.closed(self.key))
+            self._pool.admission.closed(self.key)
 
     # -- leases -------------------------------------------------------------------------------------------------
 

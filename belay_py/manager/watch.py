@@ -77,6 +77,7 @@ class Watch:
                 self.reconnection.stop(member)
 
     def _lost(self, member: Member) -> None:
+        member.endings_at_loss = _endings(member)
         if self.quarantine.lost(member):
             self.reconnection.stop(member)
         else:
@@ -84,7 +85,7 @@ class Watch:
 
     def _reconnect(self, member: Member) -> None:
         """Try a board again whose quarantine is over."""
-        if member.was_lost and not member.is_usable:
+        if member.was_lost and not member.is_usable and _endings(member) == member.endings_at_loss:
             self.reconnection.begin(member)
 
     def _forgotten(self, member: Member) -> None:
@@ -116,3 +117,7 @@ class Watch:
             sum(place.open for place in pool.plan.places.values()) - len(closing),
         )
         return count, closing
+
+
+def _endings(member: Member) -> int:
+    return 0 if member.session is None else member.session._link.endings  # noqa: SLF001  a keeper and what it keeps

@@ -40,6 +40,8 @@ async def test_a_board_that_flaps_is_left_alone_and_tried_again_later(caplog: py
         await lose(board, 1, 2)
         await asyncio.sleep(1)
         assert diary.take() == [
+            (8.0, "a", "SessionDisconnected unexpected"),
+            (8.0, "a", "Reconnecting 1 1"),
             (9.0, "a", "SessionConnected"),
             (10.0, "a", "SessionDisconnected unexpected"),
             (10.0, "a", "Quarantined 5 300"),
