@@ -274,9 +274,11 @@ async def test_others_keep_their_room() -> None:
     async with manager:
         await manager.create_session("a", first.port, **UNWATCHED)
         first.lose()
+        await asyncio.sleep(0.5)
         await manager.create_session("b", second.port, **UNWATCHED)
         await asyncio.sleep(100)
         assert not first.connected
+        assert (await manager.health()).reasons[0].startswith("a: its link was lost")
         await manager.remove("b")
         await asyncio.sleep(1)
         assert first.connected
