@@ -28,7 +28,9 @@ async def live_through_a_day() -> None:
         await manager.create_session("lamp", lamp.port, pinned=True, max_lifetime=10 * HOUR)
         await manager.create_session("pump", pump.port, pinned=True)
         assert diary.take() == [
-            (0.0, name, event) for name in ("sensor", "lamp", "pump") for event in ("SessionCreated", "SessionConnected")
+            (0.0, name, event)
+            for name in ("sensor", "lamp", "pump")
+            for event in ("SessionCreated", "SessionConnected")
         ]
         happenings = [
             asyncio.ensure_future(happening)
@@ -145,5 +147,12 @@ EVENTS_OF_THE_PUMP = [
 
 def look_at_the_numbers(manager: DeviceSessionManager, sensor: ScriptedBoard) -> None:
     numbers = manager.statistics()
-    print(numbers)
-    print(codes(sensor.executions)[:40])
+    assert (numbers.connects, numbers.connected) == (33, 1)
+    assert numbers.closed == {"idle": 24, "unexpected": 7, "expired": 1}
+    assert (numbers.reconnects, numbers.reconnect_failures, numbers.quarantines) == (6, 1, 1)
+    assert (numbers.operations, numbers.leases_granted, numbers.leases_released) == (24, 24, 24)
+    # The pump for 24 hours less 5 minutes, the lamp for 15 hours, the sensor for 5 minutes of each hour; one of each
+    # kind each minute, for a check is traffic, after which the heartbeat comes half a minute later.
+    assert (numbers.heartbeats, numbers.health_checks, numbers.failed_checks) == (2454, 2451, 0)
+    assert numbers.cleanup_runs == 24 * 12
+    assert [code for code in codes(sensor.executions) if code] == ["read()"] * 23

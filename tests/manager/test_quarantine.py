@@ -47,7 +47,9 @@ async def test_a_board_that_flaps_is_left_alone_and_tried_again_later(caplog: py
             (10.0, "a", "Quarantined 5 300"),
         ]
         assert "a: its link was lost 5 times within 60 s; it is left alone for 300 s" in caplog.text
-        with pytest.raises(CircuitOpen, match=r"a is in quarantine for 299 s more: .* release_quarantine\('a'\)") as refused:
+        with pytest.raises(
+            CircuitOpen, match=r"a is in quarantine for 299 s more: .* release_quarantine\('a'\)"
+        ) as refused:
             await session.execute("1")
         assert refused.value.retry_after == 299.0
         with pytest.raises(CircuitOpen):
