@@ -46,6 +46,8 @@ class Member:
         self.session: DeviceSession | None = None
         self.claim: Claim | None = None
         """What has the turn of the session now."""
+        self.forgotten = False
+        """Whether the manager knows it no more."""
         self.opened_at = 0.0
         """When it was connected, on the loop's clock."""
         self._on_connect = on_connect
@@ -94,6 +96,8 @@ class Member:
 
     def take(self) -> bool:
         """See `Keeper`: one operation outside of leases takes a claim for its own length."""
+        if self.forgotten:
+            return True  # its session is closed for good, which is what the operation will say
         claim = Claim(Kind.CALL, (self.key,))
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
@@ -144,6 +148,7 @@ class Member:
                 found=found,
             )
         self.unique_id = found or self.unique_id
+        await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)
