@@ -117,6 +117,7 @@ class DeviceSessionManager(Directory):
         member = self._pool.add(device_id, chosen, declared=declared, on_connect=on_connect)
         session = member.make_session()
         if connect:
+            self._pool.connecting[device_id] = over = asyncio.Event()
             try:
                 await self._connect(member)
             except BaseException:
@@ -124,6 +125,9 @@ class DeviceSessionManager(Directory):
                 if before is not None and declared and device_id not in self._pool.members:
                     self._pool.add(device_id, before.options, declared=True)
                 raise
+            finally:
+                del self._pool.connecting[device_id]
+                over.set()
         return session
 
     async def ensure(
@@ -245,14 +249,9 @@ class DeviceSessionManager(Directory):
         """Connect a new session, as the manager itself, so that nobody meets it half-open."""
         deadline = self._pool.time() + min(member.options.connection_timeout, _FOR_EVER)
         claim = Claim(Kind.CALL, (member.key,), holder=caller(2))
-        self._pool.connecting[member.key] = over = asyncio.Event()
-        try:
-            await self._pool.admission.admit(claim, deadline)
-            async with Upkeep(member, claim):
-                await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
-        finally:
-            del self._pool.connecting[member.key]
-            over.set()
+        await self._pool.admission.admit(claim, deadline)
+        async with Upkeep(member, claim):
+            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf

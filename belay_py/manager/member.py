@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from belay_py import events
 from belay_py.devices.identity import makes_its_board
-from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionClosed, SessionTimeout
+from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionTimeout
 from belay_py.manager.plan import Claim, Kind
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
@@ -48,6 +48,8 @@ class Member:
         self.session: DeviceSession | None = None
         self.claim: Claim | None = None
         """What has the turn of the session now."""
+        self.forgotten = False
+        """Whether the manager knows it no more."""
         self.opened_at = 0.0
         """When it was connected, on the loop's clock."""
         self._on_connect = on_connect
@@ -91,6 +93,8 @@ class Member:
 
     def take(self) -> bool:
         """See `Keeper`: one operation outside of leases takes a claim for its own length."""
+        if self.forgotten:
+            return True  # its session is closed for good, which is what the operation will say
         if self.place.holder is not None:
             return False
         claim = Claim(Kind.CALL, (self.key,))
@@ -102,8 +106,8 @@ class Member:
     async def wait(self, deadline: float) -> None:
         """See `Keeper`."""
         self._pool.require_here()
-        if self._pool.members.get(self.key) is not self:
-            raise SessionClosed("the session was closed for good; make a new one")
+        if self.forgotten:
+            return
         claim = Claim(Kind.CALL, (self.key,))
         await self._pool.admission.admit(claim, deadline)
         self.claim = claim
@@ -146,6 +150,7 @@ class Member:
                 found=found,
             )
         self.unique_id = found or self.unique_id
+        await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)

@@ -158,7 +158,6 @@ class Plan:
     def drop(self, key: str) -> tuple[list[Claim], Effects]:
         """Forget a board that nobody holds; return the claims on it, which can not be granted any more."""
         place = self.places.pop(key)
-        place.barred = True  # for those who still know it
         if place.occupies:
             self.slots -= 1
         lost = [claim for claim in place.queue.values() if claim.keys]

@@ -151,6 +151,7 @@ class Pool:
         if self.members.get(member.key) is not member:
             return
         del self.members[member.key]
+        member.forgotten = True
         lost, effects = self.plan.drop(member.key)
         self.admission.refuse(lost, lambda: SessionClosed(f"the session {member.key!r} was removed; create it anew"))
         self.admission.perform(effects)
