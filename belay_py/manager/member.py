@@ -35,13 +35,15 @@ class Member:
     def __init__(
         self,
         pool: Pool,
-        key: str,
+        place: Place,
         options: DeviceSessionOptions,
         *,
         declared: bool,
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> None:
-        self.key = key
+        self.key = place.key
+        self.place = place
+        """Where it stands in the plan."""
         self.options = options
         self.declared = declared
         self.session: DeviceSession | None = None
@@ -59,8 +61,6 @@ class Member:
         """Those of its session, at the latest health check."""
         self.endings_at_loss = 0
         """How often it had been disconnected on purpose when its link was lost last."""
-        self.place: Place
-        """Where it stands in the plan."""
         self._on_connect = on_connect
         self._pool = pool
         self.unique_id: str | None = None
@@ -111,6 +111,8 @@ class Member:
         """See `Keeper`: one operation outside of leases takes a claim for its own length."""
         if self.forgotten:
             return True  # its session is closed for good, which is what the operation will say
+        if self.place.holder is not None:
+            return False
         claim = Claim(Kind.CALL, (self.key,))
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
@@ -121,6 +123,8 @@ class Member:
     async def wait(self, deadline: float) -> None:
         """See `Keeper`."""
         self._pool.require_here()
+        if self.forgotten:
+            return
         claim = Claim(Kind.CALL, (self.key,))
         await self._pool.admission.admit(claim, deadline)
         self.claim = claim
@@ -135,6 +139,7 @@ class Member:
 
     async def reopen(self, deadline: float) -> None:
         """See `Keeper`."""
+        self._pool.require_here()
         assert self.session is not None, "a session that is used is there"
         standing = self.standing
         if not standing.lifecycle.allows("connect") or (self.was_lost and not self.options.enable_auto_reconnect):
@@ -217,10 +222,11 @@ class Member:
 
     # -- leases -------------------------------------------------------------------------------------------------
 
-    def begin_lease(self, claim: Claim) -> None:
-        """Note who has the turn now; it was granted by the plan."""
-        self.make_session()
+    def begin_lease(self, claim: Claim) -> DeviceSession:
+        """Note who has the turn now, which was granted by the plan; return the session."""
+        session = self.session or self.make_session()
         self.claim = claim
+        return session
 
     def lease_is_ready(self) -> None:
         """Note which life of the board a lease relies on."""

@@ -26,13 +26,25 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  one process has one number; asking the system for it costs more than a lease's plan
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Pool:
     """The shared state of one manager's parts."""
 
     def __init__(self, options: DeviceSessionManagerOptions) -> None:
         self.options = options
         self.plan = Plan(max_open=options.max_sessions, max_waiting=options.max_waiting)
-        self.admission = Admission(self.plan, self._evict)
+        self.admission = Admission(self.plan, self._evict, self.time)
         self.members: dict[str, Member] = {}
         self.leases: dict[int, Lease[Any]] = {}
         """Those that are held, by their numbers."""
@@ -53,28 +65,28 @@ class Pool:
         """What to call when the manager begins to close, at once."""
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._process = _forks
 
     # -- where and when -----------------------------------------------------------------------------------------
 
     def time(self) -> float:
         """The loop's clock, in seconds."""
-        return self.loop.time()
+        return (self._loop or self.loop).time()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that the manager belongs to: the first one in which it was used."""
+        """The loop that the manager belongs to: the first one in which it was used. Raises `BelayError` outside."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop = _running_loop()
         return self._loop
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
-        if self._process != os.getpid():
+        if self._process != _forks:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if self.loop is not asyncio.get_running_loop():
+        if _running_loop() is not (self._loop or self.loop):
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -130,9 +142,9 @@ class Pool:
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> Member:
         """Make a device known."""
-        member = self.members[key] = Member(self, key, options, declared=declared, on_connect=on_connect)
         effects = self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time())
-        member.place = self.plan.places[key]
+        place = self.plan.places[key]
+        member = self.members[key] = Member(self, place, options, declared=declared, on_connect=on_connect)
         self.admission.perform(effects)
         return member
 
@@ -171,7 +183,7 @@ class Pool:
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
                 return
-            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.is_usable:
+            if member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
                 self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
                 return
@@ -180,11 +192,9 @@ class Pool:
             self.forget_disposed(member)
 
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
-        if not member.is_usable:
-            return None
-        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE:
+        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE and member.is_usable:
             return "requested"
-        return "expired" if member.overdue else None
+        return "expired" if member.overdue and member.is_usable else None
 
     async def _soft_reset(self, member: Member, claim: Claim) -> None:
         try:
@@ -207,6 +217,15 @@ class Pool:
                 await member.session._link.disconnect(reason)  # noqa: SLF001  the manager gives a reason
         finally:
             self.admission.release(claim, member.key)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise BelayError(
+            "this manager is for an event loop, and none runs here; await it in one, or use belay_py.sync"
+        ) from None
 
 
 class Upkeep:

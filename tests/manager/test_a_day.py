@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from belay_py import DeviceSessionManager
 from belay_py.testing import ScriptedBoard, VirtualClock
 
 from .watching import codes, manager_with
+
+if TYPE_CHECKING:
+    from belay_py import DeviceSessionManager
 
 HOUR = 3600.0
 

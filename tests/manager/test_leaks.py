@@ -93,7 +93,7 @@ async def test_each_one_is_told_at_its_time() -> None:
 
 async def test_short_leases_are_no_leaks() -> None:
     board = ScriptedBoard("short")
-    manager, diary = manager_with(leak_after=10)
+    manager, _ = manager_with(leak_after=10)
     async with manager:
         await manager.create_session("a", board.port, **QUIET)
         for _ in range(100):

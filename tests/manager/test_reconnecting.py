@@ -9,8 +9,7 @@ import pytest
 
 from belay_py import BelayError, ConnectionFailed, DeviceNotFound, DeviceSession, IdentityChanged
 from belay_py.events import ReconnectFailed
-from belay_py.testing import Pause, ScriptedBoard
-from belay_py.testing import housekeeping
+from belay_py.testing import Pause, ScriptedBoard, housekeeping
 
 from .watching import manager_with, until
 
@@ -270,7 +269,7 @@ async def test_a_first_connect_that_fails_is_not_tried_again() -> None:
 async def test_others_keep_their_room() -> None:
     """A lost board gives its room up, and takes it again when there is some."""
     first, second = ScriptedBoard("first-room"), ScriptedBoard("second-room")
-    manager, diary = manager_with(max_sessions=1)
+    manager, _ = manager_with(max_sessions=1)
     async with manager:
         await manager.create_session("a", first.port, **UNWATCHED)
         first.lose()

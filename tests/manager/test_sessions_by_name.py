@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from belay_py import (
+    BelayError,
     DeviceBusy,
     DeviceNotFound,
     DeviceSession,
@@ -201,3 +202,16 @@ async def test_settings_from_a_file_are_a_managers(port: str, tmp_path: Path, mo
         assert (session.options.idle_timeout, session.options.operation_timeout) == (300, 3)
         other = await manager.create_session("other", "virtual:", connect=False)
         assert (other.options.idle_timeout, other.options.operation_timeout) == (300, 3)
+
+
+def test_a_manager_is_for_one_event_loop() -> None:
+    manager = DeviceSessionManager()
+    with pytest.raises(BelayError, match="and none runs here; await it in one, or use belay_py.sync"):
+        manager.lease("sensor")
+
+    async def use() -> None:
+        manager.get("sensor")
+
+    asyncio.run(use())
+    with pytest.raises(BelayError, match="belongs to another event loop; make one in each"):
+        asyncio.run(use())
