@@ -106,8 +106,8 @@ _HOMES = {
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
-    "belay_py.settings": ("Settings", "load_settings"),
     "belay_py.session.statistics": ("SessionStatistics",),
+    "belay_py.settings": ("Settings", "load_settings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -31,10 +31,7 @@ class Counters:
     leases_granted: int = 0
     leases_released: int = 0
     leases_leaked: int = 0
-    leases_failed: int = 0
-    """Those whose boards could not be made ready."""
     lease_waits: Histogram = field(default_factory=Histogram)
-    """Of those that had to wait."""
     calls: int = 0
     """Operations and connects outside of leases."""
     evictions: int = 0

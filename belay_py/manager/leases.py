@@ -125,13 +125,13 @@ class Lease(Generic[_T]):
 
     lease_id = 0
     """A number of its own, from its granting on."""
-    stack = ""
-    """Where it was taken, if the manager keeps that."""
-    _seats: list[LeasedSession] | None = None
     since = math.inf
     """When its boards were ready, on the loop's clock."""
     is_reported = False
     """Whether it was told that it is held for too long."""
+    stack = ""
+    """Where it was taken, if the manager keeps that."""
+    _seats: list[LeasedSession] | None = None
 
     def __init__(self, pool: Pool, claim: Claim, timeout: float, shape: Callable[[list[LeasedSession]], _T]) -> None:
         self._pool = pool
@@ -154,10 +154,10 @@ class Lease(Generic[_T]):
         pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
-        self.since = began = pool.time()
+        ready = began = pool.time()
         if not pool.admission.admit_at_once(claim, began):
             await pool.admission.wait(claim, began + min(self._timeout, _FOR_EVER))
-            self.since = pool.time()
+            ready = pool.time()
         pool.counters.leases_granted = self.lease_id = pool.counters.leases_granted + 1
         pool.leases[self.lease_id] = self
         self._seats = seats = []
@@ -171,11 +171,12 @@ class Lease(Generic[_T]):
                 stale.append(member)
         if stale:
             await self._make_ready(stale, began + min(self._timeout, _FOR_EVER))
-        if self.since != began:  # the others are counted by what is missing
-            pool.counters.lease_waits.add(self.since - began)
+            ready = pool.time()
+        self.since = ready
+        pool.counters.lease_waits.add(ready - began)
         for seat in seats:
             if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
-                self._tell(seat, events.LeaseGranted, waited=self.since - began)
+                self._tell(seat, events.LeaseGranted, waited=ready - began)
         return self._shape(seats)
 
     __aenter__ = acquire
@@ -184,14 +185,11 @@ class Lease(Generic[_T]):
         self.release()
 
     async def _make_ready(self, stale: list[Member], deadline: float) -> None:
-        self.since = math.inf
         try:
             await make_ready(stale, deadline)
         except BaseException:
-            self._pool.counters.leases_failed += 1
             self.release()
             raise
-        self.since = self._pool.time()
         for member in stale:
             member.lease_is_ready()
 
@@ -211,8 +209,8 @@ class Lease(Generic[_T]):
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
-            # Nobody was told that a lease had begun whose boards were not made ready.
-            if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
+            # Before it had its boards, nobody was told that it had begun.
+            if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end()
 

@@ -194,7 +194,7 @@ class Pool:
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
         if not self.options.enable_session_pooling and claim.kind is Kind.LEASE and member.is_usable:
             return "requested"
-        return "expired" if member.overdue and member.is_usable else None
+        return "expired" if member.overdue else None
 
     async def _soft_reset(self, member: Member, claim: Claim) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
@@ -122,10 +121,6 @@ class Tally:
         pool, counters = self._pool, self._pool.counters
         there = [member.session.statistics for member in pool.members.values() if member.session is not None]
         durations = zip(self._durations, *(each.durations for each in there), strict=True)
-        # Leases that did not have to wait are counted by no one on their way.
-        waits = list(counters.lease_waits.buckets)
-        pending = sum(lease.since == math.inf for lease in pool.leases.values())
-        waits[0] += counters.leases_granted - counters.leases_failed - pending - sum(waits)
         holders = [place.holder for place in pool.plan.places.values() if place.holder is not None]
         return ManagerStatistics(
             sessions_created=self._created,
@@ -143,7 +138,7 @@ class Tally:
             leases_released=counters.leases_released,
             leases_leaked=counters.leases_leaked,
             lease_wait_time=counters.lease_waits.total,
-            lease_waits=tuple(waits),
+            lease_waits=tuple(counters.lease_waits.buckets),
             calls=counters.calls,
             evictions=counters.evictions,
             heartbeats=counters.heartbeats,
