@@ -133,3 +133,23 @@ async def test_the_start_warms_up_in_the_background() -> None:
         assert not board.connected
         await asyncio.sleep(1)
         assert board.connected
+
+
+async def test_what_fails_at_the_start_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    board = ScriptedBoard("start-fails")
+    board.unplug()
+    manager, _ = manager_with(devices={"a": DeviceSessionOptions(port=board.port)}, warm_up=("a",))
+    async with manager:
+        await asyncio.sleep(1)
+    assert "a: not connected at the start: " in caplog.text
+
+
+async def test_a_board_that_the_manager_asks_is_idle() -> None:
+    board = ScriptedBoard("asked", on_code=lambda code: Pause(1.0))
+    manager, _ = manager_with()
+    async with manager:
+        await manager.create_session("a", board.port, enable_health_checks=False)
+        await asyncio.sleep(30.5)
+        assert board.running
+        health = await manager.health()
+        assert (health.active, health.idle) == (0, 1)
