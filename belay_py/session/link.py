@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -103,12 +104,15 @@ class Link:
         finally:
             standing.turn.release()
 
-    async def disconnect(self, reason: events.DisconnectReason = "requested") -> None:
-        """End the connection, whatever it does at the moment. Returns when it has ended."""
-        self.endings += 1
-        await self._disconnect(reason)
+    async def disconnect(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
+        """End the connection, whatever it does at the moment. Returns when it has ended.
 
-    async def _disconnect(self, reason: events.DisconnectReason = "requested") -> None:
+        Code that runs is interrupted, unless ``stop`` is False: then it goes on.
+        """
+        self.endings += 1
+        await self._disconnect(reason, stop=stop)
+
+    async def _disconnect(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
@@ -118,16 +122,18 @@ class Link:
             channel, standing.channel = standing.channel, None
             if channel is not None and channel.is_orphan:
                 standing.turn.forget()
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason))
+            if channel is not None:
+                channel.close(stop=stop)  # here, since a task may be cancelled before it begins
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening))
             self._ending = ending
-            ending.add_done_callback(self._ended)
+            ending.add_done_callback(functools.partial(self._ended, reason, was_open=channel is not None))
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
         await asyncio.shield(self._ending)
 
-    async def close(self, reason: events.DisconnectReason = "requested") -> None:
-        """End the connection and dispose of the session."""
+    async def close(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
+        """End the connection, as `disconnect`, and dispose of the session."""
         self._closing = True
-        await self.disconnect(reason)
+        await self.disconnect(reason, stop=stop)
         self._dispose()
 
     def on_lost(self, channel: Channel, error: Exception | None) -> None:
@@ -203,28 +209,25 @@ class Link:
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
-    async def _end(
-        self, channel: Channel | None, opening: asyncio.Task[Connection] | None, reason: events.DisconnectReason
-    ) -> None:
-        try:
-            ended = channel
-            if opening is not None:
-                opening.cancel()
-                await asyncio.wait([opening])
-                if not opening.cancelled() and opening.exception() is None:
-                    ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
-            if ended is not None:
+    async def _end(self, channel: Channel | None, opening: asyncio.Task[Connection] | None) -> None:
+        ended = channel
+        if opening is not None:
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled() and opening.exception() is None:
+                ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
                 ended.close()
-                await ended.closed()
-        finally:
-            self._lifecycle.fire("disconnected")
-            if channel is not None:
-                self._listeners.emit(events.SessionDisconnected, reason=reason)
-            if self._closing:
-                self._dispose()
+        if ended is not None:
+            await ended.closed()
 
-    def _ended(self, ending: asyncio.Task[None]) -> None:
+    def _ended(self, reason: events.DisconnectReason, ending: asyncio.Task[None], *, was_open: bool) -> None:
+        # However the task came to its end: a loop that is being shut down cancels it, even before it began.
         self._ending = None
+        self._lifecycle.fire("disconnected")
+        if was_open:
+            self._listeners.emit(events.SessionDisconnected, reason=reason)
+        if self._closing:
+            self._dispose()
 
     def _dispose(self) -> None:
         if self._lifecycle.allows("dispose"):
