@@ -66,6 +66,10 @@ class Admission:
         effects = self.plan.release(claim, key, _now())
         if effects:
             self.perform(effects)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let those who wait for the next release look again."""
         if self._bystanders:
             bystanders, self._bystanders = self._bystanders, []
             for waiter in bystanders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import threading
 from concurrent.futures import Executor, Future
@@ -59,7 +60,7 @@ class Cleanups:
         """Take them all, once."""
         while self._cleanups:
             cleanup = self._cleanups.pop()
-            await steps.take(f"cleanup {cleanup.name!r}", _call(cleanup), min(cleanup.timeout, 1e9))
+            await steps.take(f"cleanup {cleanup.name!r}", functools.partial(_call, cleanup), min(cleanup.timeout, 1e9))
 
     def run_plain(self) -> list[str]:
         """Where no event loop runs any more: run the plain ones, and return the names of the others."""
@@ -88,7 +89,7 @@ async def _call(cleanup: _Cleanup) -> None:
 
 
 def _is_async(callback: Callable[[], object]) -> bool:
-    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
 class _Threads(Executor):

@@ -120,6 +120,7 @@ class Member:
 
     async def reopen(self, deadline: float) -> None:
         """See `Keeper`."""
+        self._pool.require_process()
         assert self.session is not None, "a session that is used is there"
         standing = self.standing
         if not standing.lifecycle.allows("connect") or (self._was_lost and not self.options.enable_auto_reconnect):

@@ -42,6 +42,8 @@ class Pool:
         self.observers: list[Callable[[SessionEvent, Member], None]] = []
         """The manager's own parts that follow events; they are told before the listeners."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.lets_run = False
+        """Whether what runs on a board goes on when its lease or its session ends, since the manager ends like that."""
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
@@ -59,13 +61,33 @@ class Pool:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    def require_here(self) -> None:
-        """Raise `BelayError` in another event loop or process than the manager's own."""
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child's copy: the boards are its parent's."""
+        return self._process != os.getpid()
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the loop that the manager belonged to is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def require_process(self) -> None:
+        """Raise `BelayError` in another process than the manager's own."""
         if self._process != os.getpid():
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if self.loop is not asyncio.get_running_loop():
+
+    def require_here(self) -> None:
+        """Raise `BelayError` in another event loop or process than the manager's own."""
+        self.require_process()
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            raise BelayError(
+                "a manager is used in a running event loop; call it inside of asyncio.run(), or use belay_py.sync"
+            ) from None
+        if self.loop is not running:
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -73,6 +95,7 @@ class Pool:
         task = self.loop.create_task(self._logged(work, name), name=f"belay {name}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a loop that is shut down may cancel it before it begins
         return task
 
     async def _logged(self, work: Coroutine[None, None, None], name: str) -> None:

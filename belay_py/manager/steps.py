@@ -1,4 +1,4 @@
-"""Steps of an ending, one after the other: each is bounded and logged, and none keeps the next from being taken."""
+"""Steps of an ending: each is bounded and logged, and none keeps the next from being taken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from belay_py.errors import BelayError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
 _log = logging.getLogger(__name__)
 
@@ -38,65 +38,85 @@ class Steps:
         if not self._in_a_hurry.done():
             self._in_a_hurry.set_result(None)
 
-    async def take(self, name: str, work: Coroutine[Any, Any, object], limit: float) -> bool:
-        """Do one thing within ``limit`` seconds; return whether it was done. What it raises is logged."""
+    async def take(self, name: str, work: Callable[[], Awaitable[object]], limit: float) -> None:
+        """Do one thing within ``limit`` seconds. What it raises is logged."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        task = loop.create_task(self._reported(name, work), name=f"belay {name}")
-        await self.wait({task}, limit)
+        step = _Step(name, work)
+        task = loop.create_task(step.run(), name=f"belay {name}")
+        await self._wait(task, limit)
+        if task.cancelled() and not step.begun:  # a loop that is shut down cancels what it finds, but nothing later
+            task = loop.create_task(step.run(), name=f"belay {name}")
+            await self._wait(task, limit)
+        took = loop.time() - began
         if not task.done():
-            _log.error("closing: %s: not done after %.3g s, and left undone", name, loop.time() - began)
+            _log.error("closing: %s: not done after %.3g s, and left undone", name, took)
             task.cancel()
-            await self._ends_at_last(task)
-            return False
-        if task.cancelled():
+            await self._until({task}, asyncio.get_running_loop().time() + _LAST_MOMENT)
+        elif task.cancelled():
             _log.warning("closing: %s: was cancelled", name)
-            return False
-        done = task.result()
-        if done:
-            _log.info("closing: %s: done in %.3f s", name, loop.time() - began)
-        return done
+        elif task.result():
+            _log.info("closing: %s: done in %.3f s", name, took)
 
-    async def wait(self, tasks: set[asyncio.Task[Any]], limit: float) -> None:
-        """Wait until all of ``tasks`` are done, for ``limit`` seconds, or for a moment when there is a hurry."""
+    async def take_together(self, steps: Iterable[tuple[str, Callable[[], Awaitable[object]], float]]) -> None:
+        """Do several things at the same time."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + limit
+        tasks = set[asyncio.Future[Any]]()
+        for name, work, limit in steps:
+            tasks.add(loop.create_task(self.take(name, work, limit), name=f"belay bounds {name}"))
         while pending := {task for task in tasks if not task.done()}:
-            if self.hurried:
-                deadline = min(deadline, loop.time() + _IN_A_HURRY)
-            left = deadline - loop.time()
-            if left <= 0:
-                return
-            waited: set[asyncio.Future[Any]] = {*pending}
-            if not self.hurried:
-                waited.add(self._in_a_hurry)
-            try:
-                await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError as error:
-                self._note(error)
+            await self._until(pending, None)
+
+    async def patiently(self, work: Coroutine[Any, Any, None]) -> None:
+        """Inside a step: do what can be left out, which a hurry breaks off."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._in_a_hurry}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            task.cancel()
+        if task.done() and not task.cancelled():
+            task.result()
 
     def end(self) -> None:
         """Raise the cancellation that came meanwhile, if one did."""
         if self._cancelled is not None:
             raise self._cancelled
 
-    async def _ends_at_last(self, task: asyncio.Task[Any]) -> None:
+    async def _wait(self, task: asyncio.Task[bool], limit: float) -> None:
+        """Wait for a task for ``limit`` seconds, or for a moment when there is a hurry."""
+        deadline = asyncio.get_running_loop().time() + limit
+        if not self.hurried:
+            await self._until({task, self._in_a_hurry}, deadline)
+        if not task.done() and self.hurried:
+            await self._until({task}, min(deadline, asyncio.get_running_loop().time() + _IN_A_HURRY))
+
+    async def _until(self, waited: set[asyncio.Future[Any]], deadline: float | None) -> None:
+        """Return when one of them is done, at the deadline, or at a cancellation, which is kept."""
+        left = None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
         try:
-            await asyncio.wait([task], timeout=_LAST_MOMENT)
+            await asyncio.wait(waited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError as error:
-            self._note(error)
+            self._cancelled = error
+            self.hurry()
 
-    def _note(self, error: asyncio.CancelledError) -> None:
-        self._cancelled = error
-        self.hurry()
 
-    async def _reported(self, name: str, work: Coroutine[Any, Any, object]) -> bool:
+class _Step:
+    """One step on its way."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        self._name = name
+        self._work = work
+        self.begun = False
+
+    async def run(self) -> bool:
+        """Do it; return whether nothing went wrong."""
+        self.begun = True
         try:
-            await work
+            await self._work()
         except BelayError as error:
-            _log.error("closing: %s: failed: %s", name, error)  # noqa: TRY400  it says all there is to know
+            _log.error("closing: %s: failed: %s", self._name, error)
         except Exception:  # noqa: BLE001  an application's step may raise anything, and the rest go on
-            _log.exception("closing: %s: failed", name)
+            _log.exception("closing: %s: failed", self._name)
         else:
             return True
         return False
