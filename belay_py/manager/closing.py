@@ -46,9 +46,9 @@ class Closing(Directory):
         New leases are refused at once, and those who wait are; leases that are held get ``grace`` seconds, by default
         ``close_grace``, to end by themselves. Then what runs on the boards is stopped, or left alone with
         ``on_close="leave"``, the ports are closed, and the cleanups run. Each step is bounded and logged, and one that
-        fails or hangs does not keep the others from being taken. A caller that is cancelled leaves it going on; a second one with a
-        shorter ``grace`` shortens it. In a forked child it does nothing. Raises `SettingsError` for a ``grace`` that is
-        no number of seconds.
+        fails or hangs does not keep the others from being taken. A caller that is cancelled leaves it going on; a
+        second one with a shorter ``grace`` shortens it. In a forked child it does nothing. Raises `SettingsError` for a
+        ``grace`` that is no number of seconds.
         """
         await self._shutdown.close(self._pool.options.close_grace if grace is None else grace)
 

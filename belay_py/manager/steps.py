@@ -115,7 +115,7 @@ class _Step:
             await self._work()
         except BelayError as error:
             _log.error("closing: %s: failed: %s", self._name, error)
-        except Exception:  # noqa: BLE001  an application's step may raise anything, and the rest go on
+        except (Exception, SystemExit):  # noqa: BLE001  an application's step may raise anything, and the rest go on
             _log.exception("closing: %s: failed", self._name)
         else:
             return True

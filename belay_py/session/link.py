@@ -124,7 +124,7 @@ class Link:
                 standing.turn.forget()
             if channel is not None:
                 channel.close(stop=stop)  # here, since a task may be cancelled before it begins
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening))
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason))
             self._ending = ending
             ending.add_done_callback(functools.partial(self._ended, reason, was_open=channel is not None))
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
@@ -209,20 +209,28 @@ class Link:
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
-    async def _end(self, channel: Channel | None, opening: asyncio.Task[Connection] | None) -> None:
-        ended = channel
-        if opening is not None:
-            opening.cancel()
-            await asyncio.wait([opening])
-            if not opening.cancelled() and opening.exception() is None:
-                ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
-                ended.close()
-        if ended is not None:
-            await ended.closed()
+    async def _end(
+        self, channel: Channel | None, opening: asyncio.Task[Connection] | None, reason: events.DisconnectReason
+    ) -> None:
+        try:
+            ended = channel
+            if opening is not None:
+                opening.cancel()
+                await asyncio.wait([opening])
+                if not opening.cancelled() and opening.exception() is None:
+                    ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
+                    ended.close()
+            if ended is not None:
+                await ended.closed()
+        finally:
+            self._settle(reason, was_open=channel is not None)
 
     def _ended(self, reason: events.DisconnectReason, ending: asyncio.Task[None], *, was_open: bool) -> None:
-        # However the task came to its end: a loop that is being shut down cancels it, even before it began.
         self._ending = None
+        if ending.cancelled() and self._lifecycle.state is _State.DISCONNECTING:
+            self._settle(reason, was_open=was_open)  # a loop that is shut down has cancelled it before it began
+
+    def _settle(self, reason: events.DisconnectReason, *, was_open: bool) -> None:
         self._lifecycle.fire("disconnected")
         if was_open:
             self._listeners.emit(events.SessionDisconnected, reason=reason)
