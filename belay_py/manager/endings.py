@@ -66,12 +66,19 @@ class Endings:
                 await (rest if steps is None else steps.patiently(rest))
         finally:
             try:
-                if member.session is not None:
-                    await member.session._link.close(reason, stop=not pool.lets_run)  # noqa: SLF001  with a reason
+                await self._close_link(member, reason)
+            except asyncio.CancelledError:
+                with contextlib.suppress(asyncio.CancelledError):  # of the link's own end, with the same loop
+                    await self._close_link(member, reason)
+                raise
             finally:
                 while pool.members.get(member.key) is member and member.place.holder is not None:
                     await pool.admission.next_release()  # what it did ends with its session
                 pool.forget(member)
+
+    async def _close_link(self, member: Member, reason: DisconnectReason) -> None:
+        if member.session is not None:
+            await member.session._link.close(reason, stop=not self._pool.lets_run)  # noqa: SLF001  with a reason
 
     async def _come_to_rest(self, member: Member) -> None:
         """Stop what runs on a board, so that closing its link leaves it at its friendly prompt."""

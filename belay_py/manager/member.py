@@ -177,7 +177,8 @@ class Member:
                 self._was_lost = False
             case events.SessionDisconnected():
                 self._was_lost = event.reason == "unexpected"
-                pool.admission.perform(pool.plan.closed(self.key))
+                if not self.forgotten:  # else its place is another's, or nobody's
+                    pool.admission.perform(pool.plan.closed(self.key))
             case events.SessionError():
                 self._was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")

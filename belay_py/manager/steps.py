@@ -61,11 +61,13 @@ class Steps:
     async def take_together(self, steps: Iterable[tuple[str, Callable[[], Awaitable[object]], float]]) -> None:
         """Do several things at the same time."""
         loop = asyncio.get_running_loop()
-        tasks = set[asyncio.Future[Any]]()
-        for name, work, limit in steps:
-            tasks.add(loop.create_task(self.take(name, work, limit), name=f"belay bounds {name}"))
-        while pending := {task for task in tasks if not task.done()}:
-            await self._until(pending, None)
+        wanted = {loop.create_task(self.take(*step), name=f"belay bounds {step[0]}"): step for step in steps}
+        while wanted:
+            await self._until({*wanted}, None)
+            for task in [task for task in wanted if task.done()]:
+                step = wanted.pop(task)
+                if task.cancelled():  # before it began, or it would have kept that
+                    wanted[loop.create_task(self.take(*step), name=task.get_name())] = step
 
     async def patiently(self, work: Coroutine[Any, Any, None]) -> None:
         """Inside a step: do what can be left out, which a hurry breaks off."""

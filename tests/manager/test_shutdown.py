@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import itertools
 import logging
@@ -217,6 +218,10 @@ async def test_each_step_is_logged_with_its_duration(caplog: pytest.LogCaptureFi
 # ---- cleanups ----
 
 
+def call(function: Callable[[], Any]) -> Any:
+    return function()
+
+
 async def test_cleanups_run_after_the_sessions_last_added_first() -> None:
     board = make_board()
     done: list[str] = []
@@ -238,7 +243,7 @@ async def test_cleanups_run_after_the_sessions_last_added_first() -> None:
     manager.add_cleanup("first", first)
     manager.add_cleanup("second", second)
     manager.add_cleanup("third", Third())
-    manager.add_cleanup("a plain one that returns something to await", lambda: first())
+    manager.add_cleanup("a plain one that returns something to await", functools.partial(call, first))
     take_out = manager.add_cleanup("none", lambda: done.append("none"))
     take_out()
     take_out()
@@ -318,10 +323,10 @@ class CuttingClock(VirtualClock):
 
     def _run_once(self) -> None:
         if self.cut is not None:
-            if not self.turns_left:
-                self.cut()
-                self.cut = None
             self.turns_left -= 1
+            if self.turns_left < 0:
+                cut, self.cut = self.cut, None
+                cut()
         super()._run_once()  # type: ignore[misc]  # asyncio's own, and the only place where a turn can be counted
 
 
@@ -398,9 +403,7 @@ class Interrupted(BaseException):
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_loop_that_is_shut_down_at_any_turn_closes_its_manager(
-    begun: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_loop_that_is_shut_down_at_any_turn_closes_its_manager(begun: bool, caplog: pytest.LogCaptureFixture) -> None:
     """The runner is broken off and cancels everything there is, as after a second Ctrl-C."""
     for turn in itertools.count():
         scene = Scene()
