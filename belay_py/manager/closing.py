@@ -73,7 +73,7 @@ class Closing(Directory):
         once and terminates: by the former handler, or by the system's default action.
 
         Used as ``async with manager.handle_signals():`` the block ends by the signal too, rather than by the
-        `SessionClosed` that its next lease raises. Signals that are ignored stay so. Raises `BelayError` outside of
+        `BelayError` that its operations raise then. Signals that are ignored stay so. Raises `BelayError` outside of
         the main thread, `SettingsError` for what is no signal.
         """
         self._begin()

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from belay_py.errors import BelayError, SessionClosed, SettingsError
+from belay_py.errors import BelayError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -159,15 +159,15 @@ class Signals:
         if self._first is None:
             return False
         if isinstance(error, BaseExceptionGroup):
-            return error.split((SessionClosed, asyncio.CancelledError))[1] is None
-        return error is None or isinstance(error, SessionClosed | asyncio.CancelledError)
+            return error.split((BelayError, asyncio.CancelledError))[1] is None
+        return error is None or isinstance(error, BelayError | asyncio.CancelledError)
 
 
 class SignalHandling(Signals):
     """What `DeviceSessionManager.handle_signals` returns: handlers that are in place until ``restore()``.
 
-    As an ``async with`` block it ends by the signal that came: what the draining itself made the block raise, a
-    `SessionClosed`, gives way to that.
+    As an ``async with`` block it ends by the signal that came: what the draining itself made the block raise, such as
+    `SessionClosed` or `Interrupted`, gives way to that.
     """
 
     async def __aenter__(self) -> Self:
@@ -180,10 +180,17 @@ class SignalHandling(Signals):
             self._passed_on = True  # the block has an end of its own
             self.restore()
             return
-        await self._shutdown.close(self._grace)
-        if not self._passed_on:
+        try:
+            await self._shutdown.close(self._grace)
             self.conclude()
             await asyncio.sleep(0)  # where asyncio.run's handler has cancelled this task
+        except asyncio.CancelledError:
+            if self._first != signal.SIGINT:
+                raise
+        task = asyncio.current_task()
+        if self._first == signal.SIGINT and task is not None and task.cancelling():
+            # What asyncio.run makes of a cancellation by its handler, but that a TaskGroup may have hidden it.
+            raise KeyboardInterrupt from None
 
 
 class BlockingSignalHandling(Signals):

@@ -103,8 +103,8 @@ def close_orphan(transport: Transport, last_words: bytes = b"") -> None:
             known = True
             with contextlib.suppress(OSError, RuntimeError):
                 os.write(device.fileno(), last_words)
-                if (drain := getattr(device, "drain_briefly", None)) is not None:
-                    drain(discard=False)
+                if getattr(device, "has_lines", False):  # flushing a pseudo-terminal would take the words back
+                    device.drain_briefly(discard=False)
             with contextlib.suppress(OSError, RuntimeError):
                 device.close()
     if hasattr(transport, "_sock"):
