@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _IN_A_HURRY: Final = 0.5  # seconds for each step that is left; closing a real port takes a tenth of one
+_PATIENCE: Final = 0.2  # seconds of those: code that stops at Ctrl-C has stopped by then
 _LAST_MOMENT: Final = 0.1  # seconds for a step to end after it was cancelled
 
 
@@ -70,10 +71,11 @@ class Steps:
                     wanted[loop.create_task(self.take(*step), name=task.get_name())] = step
 
     async def patiently(self, work: Coroutine[Any, Any, None]) -> None:
-        """Inside a step: do what can be left out, which a hurry breaks off."""
+        """Inside a step: do what can be left out, which a hurry breaks off a moment later."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, self._in_a_hurry}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task}, timeout=_PATIENCE)
         finally:
             task.cancel()
         if task.done() and not task.cancelled():
