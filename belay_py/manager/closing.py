@@ -6,7 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Self
 
 from belay_py.manager import exiting
-from belay_py.manager.directory import Directory
+from belay_py.manager.overview import Overview
 from belay_py.manager.shutdown import Shutdown
 from belay_py.manager.signals import DEFAULT_SIGNALS, SignalHandling
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from belay_py.manager.shutdown import ManagerState
 
 
-class Closing(Directory):
+class Closing(Overview):
     """What begins and ends a manager."""
 
     def __init__(self, pool: Pool) -> None:
@@ -33,11 +33,17 @@ class Closing(Directory):
         return self._shutdown.state
 
     def _begin(self) -> None:
-        super()._begin()
-        self._shutdown.begin_guard()
+        if self._shutdown.state == "open":
+            super()._begin()
+            self._shutdown.begin_guard()
+        else:  # nothing begins any more
+            self._pool.require_here()
 
     async def start(self) -> None:
-        """Make the devices of the settings known, and begin to watch. The first use does it too."""
+        """Make the devices of the settings known, and begin to watch. The first use does it too.
+
+        Nothing is waited for: the devices of ``warm_up`` are connected in the background.
+        """
         self._begin()
 
     async def close(self, grace: float | None = None) -> None:

@@ -105,6 +105,8 @@ class Shutdown(Endings):
         force_at = loop.time() + min(grace, _FOR_EVER)
         if self.state == "open":
             self.state = "draining"
+            for stop in self._pool.at_close:
+                stop()
             self._pool.admission.refuse(
                 self._pool.plan.drain(), lambda: SessionClosed("the manager is closing; make a new one")
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -14,12 +15,13 @@ from belay_py.session.connection import open_connection
 from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from belay_py.session.channel import Channel
     from belay_py.session.connection import Connection
     from belay_py.session.standing import Standing
 
+_log = logging.getLogger(__name__)
 _State = DeviceSessionState
 _BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
 
@@ -112,21 +114,29 @@ class Link:
         self.endings += 1
         await self._disconnect(reason, stop=stop)
 
-    async def _disconnect(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
+    async def break_off(self, error: Exception) -> None:
+        """End the connection to a board that does not answer as it should: ``error``. To all it is a lost link."""
+        self._standing.counters.link_errors += 1
+        await self._disconnect("unexpected", error)
+
+    async def _disconnect(
+        self, reason: events.DisconnectReason = "requested", error: Exception | None = None, *, stop: bool = True
+    ) -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
             self._lifecycle.fire("disconnect")
             standing = self._standing
-            standing.trouble = _WHY.get(reason, "this program disconnected it")
+            standing.trouble = str(error) if error else _WHY.get(reason, "this program disconnected it")
             channel, standing.channel = standing.channel, None
             if channel is not None and channel.is_orphan:
                 standing.turn.forget()
             if channel is not None:
                 channel.close(stop=stop)  # here, since a task may be cancelled before it begins
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason))
+            settle = functools.partial(self._settle, reason, error, was_open=channel is not None)
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, settle))
             self._ending = ending
-            ending.add_done_callback(functools.partial(self._ended, reason, was_open=channel is not None))
+            ending.add_done_callback(functools.partial(self._ended, settle))
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
         await asyncio.shield(self._ending)
 
@@ -143,6 +153,7 @@ class Link:
             standing.trouble = str(error) if error else "the link was closed"
             standing.channel = None
             self._lifecycle.fire("lose")
+            standing.counters.link_errors += not channel.chip_was_reset
             reason: events.DisconnectReason = "requested" if channel.chip_was_reset else "unexpected"
             self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
 
@@ -184,7 +195,13 @@ class Link:
             await before.closed()  # it went into ERROR, and may still hold the port
         while True:
             try:
-                return await open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
+                return await open_connection(
+                    self._standing.options,
+                    deadline,
+                    self.on_lost,
+                    reset_chip=reset_chip,
+                    counters=self._standing.counters,
+                )
             except (DeviceNotFound, DeviceBusy, ConnectionFailed):
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
                     raise
@@ -199,7 +216,8 @@ class Link:
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel, standing.info = connection.channel, connection.board
         standing.trouble = ""
-        standing.last_used = time.time()
+        standing.counters.connected(connection.round_trip)
+        standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
         first = standing.generation == 1
         standing.boot_epoch += first
@@ -210,7 +228,10 @@ class Link:
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
     async def _end(
-        self, channel: Channel | None, opening: asyncio.Task[Connection] | None, reason: events.DisconnectReason
+        self,
+        channel: Channel | None,
+        opening: asyncio.Task[Connection] | None,
+        settle: Callable[[], None],
     ) -> None:
         try:
             ended = channel
@@ -223,21 +244,23 @@ class Link:
             if ended is not None:
                 await ended.closed()
         finally:
-            self._settle(reason, was_open=channel is not None)
+            settle()
 
-    def _ended(self, reason: events.DisconnectReason, ending: asyncio.Task[None], *, was_open: bool) -> None:
+    def _ended(self, settle: Callable[[], None], ending: asyncio.Task[None]) -> None:
         self._ending = None
         if ending.cancelled() and self._lifecycle.state is _State.DISCONNECTING:
-            self._settle(reason, was_open=was_open)  # a loop that is shut down has cancelled it before it began
+            settle()  # a loop that is shut down has cancelled it before it began
 
-    def _settle(self, reason: events.DisconnectReason, *, was_open: bool) -> None:
+    def _settle(self, reason: events.DisconnectReason, error: Exception | None, *, was_open: bool) -> None:
         self._lifecycle.fire("disconnected")
         if was_open:
-            self._listeners.emit(events.SessionDisconnected, reason=reason)
+            self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
         if self._closing:
             self._dispose()
 
     def _dispose(self) -> None:
         if self._lifecycle.allows("dispose"):
             self._lifecycle.fire("dispose")
+            counters = self._standing.counters
+            _log.info("%s on %s was closed; %s", counters.device_id, self._standing.options.port, counters)
             self._listeners.emit(events.SessionDisposed)

@@ -13,6 +13,7 @@ from belay_py import events
 from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.session.group import Turns
+from belay_py.session.statistics import Counters
 
 if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
@@ -33,6 +34,7 @@ class Standing:
         self.lifecycle = lifecycle
         self.listeners = listeners
         self.turn = Turns()
+        self.counters = Counters()
         self.keeper: Keeper | None = None
         """The manager that has the session, if one has."""
         self.channel: Channel | None = None
@@ -43,7 +45,7 @@ class Standing:
         self.boot_epoch = 0
         self.last_used = time.time()
         self.last_begun = float("-inf")
-        """When the latest operation began, on the loop's clock."""
+        """When the latest operation began, or the board was connected, on the loop's clock."""
 
     def deadline(self, timeout: float | None, default: float | None = None) -> float:
         """Turn a caller's timeout, seconds or None for the default, into a reading of the loop's clock."""
