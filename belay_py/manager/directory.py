@@ -54,6 +54,7 @@ class Directory:
 
     def __iter__(self) -> Iterator[DeviceSession]:
         """The sessions, in the order in which their devices became known."""
+        self._pool.require_process()
         return iter([member.session for member in self._pool.members.values() if member.session is not None])
 
     def ids(self) -> tuple[str, ...]:
