@@ -10,6 +10,7 @@ from belay_py.manager.plan import Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.manager.shutdown import Shutdown
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
+from belay_py.session.observable import Observable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -29,7 +30,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager:
+class DeviceSessionManager(Observable):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
