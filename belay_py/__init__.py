@@ -43,6 +43,9 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.options import DeviceSessionOptions as DeviceSessionOptions
     from belay_py.options import RateLimitOptions as RateLimitOptions
     from belay_py.options import RetryOptions as RetryOptions
+    from belay_py.session.building import build_session as build_session
+    from belay_py.session.detect import Detection as Detection
+    from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
@@ -89,6 +92,8 @@ _HOMES = {
         "RateLimitOptions",
         "RetryOptions",
     ),
+    "belay_py.session.building": ("build_session",),
+    "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),

@@ -20,11 +20,14 @@ def short(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return the end of a message about a wrong name: the nearest right one, else ``otherwise`` and all of them."""
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, prefix: str = "") -> str:
+    """Return the end of a message about a wrong name: the nearest right one, else ``otherwise`` and all of them.
+
+    ``prefix`` stands before the nearest one, such as the table that an option is in.
+    """
     right = list(known)
     near = difflib.get_close_matches(str(name), right, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{otherwise} {', '.join(right) or 'none'}"
+    return f"did you mean {prefix + near[0]!r}?" if near else f"{otherwise} {', '.join(right) or 'none'}"
 
 
 class TextDecoder:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
+from belay_py.manager.directory import Directory
 from belay_py.manager.leases import Lease, LeasedSession, caller
 from belay_py.manager.plan import Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.manager.shutdown import Shutdown
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
+from belay_py.options.nesting import layered
+from belay_py.session.building import build_session
 from belay_py.session.observable import Observable
+from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from types import TracebackType
 
     from belay_py.events import Listener
-    from belay_py.lifecycle import DeviceSessionState
     from belay_py.manager.member import Member
     from belay_py.session.session import DeviceSession
 
@@ -30,7 +34,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager(Observable):
+class DeviceSessionManager(Directory, Observable):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
@@ -47,9 +51,8 @@ class DeviceSessionManager(Observable):
         """
         base = None if settings is None else _options_of(settings)
         self.options = DeviceSessionManagerOptions.build(options, base)
-        self._pool = Pool(self.options)
+        super().__init__(Pool(self.options))
         self._shutdown = Shutdown(self._pool)
-        self._started = False
 
     def __repr__(self) -> str:
         plan = self._pool.plan
@@ -61,14 +64,6 @@ class DeviceSessionManager(Observable):
     async def start(self) -> None:
         """Make the devices of the settings known, and begin to watch. The first use does it too."""
         self._begin()
-
-    def _begin(self) -> None:
-        self._pool.require_here()
-        if self._started:
-            return
-        self._started = True
-        for key, options in self.options.devices.items():
-            self._pool.add(key, options, declared=True)
 
     async def close(self, grace: float | None = None) -> None:
         """End all leases and sessions, for good. Safe in any state and any number of times.
@@ -109,28 +104,31 @@ class DeviceSessionManager(Observable):
         """
         self._begin()
         _check_name(device_id)
-        existing = self._pool.members.get(device_id)
-        if existing is not None and existing.session is not None:
+        before = self._pool.members.get(device_id)
+        chosen = self._options(device_id, port, profile, options, before)
+        if before is not None and before.session is not None:
             if not replace:
-                raise SettingsError(
-                    f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True"
-                )
-            chosen = self._options(device_id, port, profile, options, existing)
-            await self._shutdown.remove(existing, self.options.close_grace)
-            existing = self._pool.members.get(device_id)
-        else:
-            chosen = self._options(device_id, port, profile, options, existing)
-        if existing is not None:
-            self._pool.forget(existing)
-        declared = existing is not None and existing.declared
+                raise _duplicate(device_id)
+            await self._shutdown.remove(before, self.options.close_grace)
+            if device_id in self._pool.members:  # somebody was faster
+                raise _duplicate(device_id)
+        elif before is not None:
+            self._pool.forget(before)
+        declared = before is not None and before.declared
         member = self._pool.add(device_id, chosen, declared=declared, on_connect=on_connect)
         session = member.make_session()
         if connect:
+            self._pool.connecting[device_id] = over = asyncio.Event()
             try:
                 await self._connect(member)
             except BaseException:
                 await self._shutdown.discard(member)
+                if before is not None and declared and device_id not in self._pool.members:
+                    self._pool.add(device_id, before.options, declared=True)
                 raise
+            finally:
+                del self._pool.connecting[device_id]
+                over.set()
         return session
 
     async def ensure(
@@ -138,47 +136,14 @@ class DeviceSessionManager(Observable):
     ) -> DeviceSession:
         """Return the session of that name, made as by `create_session` if there is none.
 
-        Raises `SettingsError` and what connecting raises.
+        While somebody else makes it, this waits. Raises `SettingsError` and what connecting raises.
         """
+        while (making := self._pool.connecting.get(device_id)) is not None:
+            await making.wait()
         found = self.get(device_id)
         if found is None:
             return await self.create_session(device_id, port, **options)
         return found
-
-    def get(self, device_id: str) -> DeviceSession | None:
-        """Return the session of that name, which counts as used now; None if there is none."""
-        self._begin()
-        member = self._pool.members.get(device_id)
-        if member is None or member.session is None:
-            return None
-        self._pool.plan.touch(device_id, self._pool.time())
-        return member.session
-
-    def __getitem__(self, device_id: str) -> DeviceSession:
-        """The session of that name, made if the settings have such a device. Raises `DeviceNotFound`."""
-        self._begin()
-        member = self._pool.member(device_id)
-        self._pool.plan.touch(device_id, self._pool.time())
-        return member.make_session()
-
-    def __contains__(self, device_id: object) -> bool:
-        return any(session.device_id == device_id for session in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __iter__(self) -> Iterator[DeviceSession]:
-        """The sessions, in the order in which their devices became known."""
-        return iter([member.session for member in self._pool.members.values() if member.session is not None])
-
-    def ids(self) -> tuple[str, ...]:
-        """The names of the sessions."""
-        return tuple(session.device_id for session in self)
-
-    def devices(self) -> tuple[str, ...]:
-        """The names of all devices that are known, with a session or without."""
-        self._begin()
-        return tuple(self._pool.members)
 
     async def remove(self, device_id: str, *, grace: float | None = None) -> bool:
         """Close a session for good and forget its device; return whether there was one.
@@ -191,40 +156,23 @@ class DeviceSessionManager(Observable):
         await self._shutdown.remove(member, self.options.close_grace if grace is None else grace)
         return True
 
-    def sessions_by_last_used(self) -> list[DeviceSession]:
-        """The sessions, those that were not used for longest first."""
-        places = self._pool.plan.places
-        return sorted(self, key=lambda session: places[session.device_id].last_used)
-
-    def idle_sessions(self, older_than: float = 0.0) -> list[DeviceSession]:
-        """The connected sessions that nobody has and nobody used for ``older_than`` seconds, longest unused first."""
-        now, places = self._pool.time(), self._pool.plan.places
-        return [
-            session
-            for session in self.sessions_by_last_used()
-            if (place := places[session.device_id]).open
-            and place.holder is None
-            and now - place.last_used >= older_than
-        ]
-
-    def find(
+    def build_session(
         self,
-        *,
-        tags: Iterable[str] = (),
+        profile: str | Mapping[str, Any] | DeviceSessionOptions,
         port: str | None = None,
-        identity: str | None = None,
-        state: DeviceSessionState | None = None,
-    ) -> list[DeviceSession]:
-        """The sessions that fit all that is named. ``identity`` is a board's ``unique_id``."""
-        wanted = as_tags(tags)
-        return [
-            session
-            for session in self
-            if wanted <= session.options.tags
-            and port in (None, session.options.port)
-            and state in (None, session.state)
-            and (identity is None or self._pool.members[session.device_id].unique_id == identity)
-        ]
+        *,
+        device_id: str | None = None,
+        **options: Any,
+    ) -> DeviceSession:
+        """Make a session of its own, which the manager does not keep, with the manager's defaults and a profile.
+
+        ``profile`` is the name of one of the settings, or a set of options; its policies are wired. Raises
+        `SettingsError`.
+        """
+        if isinstance(profile, DeviceSessionOptions):
+            return build_session(profile, port, device_id=device_id, **options)
+        named = self.options.profile(profile) if isinstance(profile, str) else profile
+        return build_session(layered(self.options.defaults, named), port, device_id=device_id, **options)
 
     # -- leases -------------------------------------------------------------------------------------------------
 
@@ -299,13 +247,11 @@ class DeviceSessionManager(Observable):
         options: dict[str, Any],
         existing: Member | None,
     ) -> DeviceSessionOptions:
-        if port is None:
-            if existing is None:
-                known = ", ".join(self._pool.members) or "none"
-                raise SettingsError(
-                    f"the session {device_id!r} needs a port: the settings have no such device, they have {known}"
-                )
+        if port is None and existing is not None:
             port = existing.options
+        if port is None and profile is None:
+            hint = did_you_mean(device_id, self._pool.members, "the devices are")
+            raise SettingsError(f"the session {device_id!r} needs a port, since no device has that name; {hint}")
         return self.options.session_options(port, options, profile)
 
     async def _connect(self, member: Member) -> None:
@@ -326,6 +272,10 @@ def _one(sessions: list[LeasedSession]) -> DeviceSession:
 
 def _several(sessions: list[LeasedSession]) -> tuple[DeviceSession, ...]:
     return tuple(sessions)
+
+
+def _duplicate(device_id: str) -> SettingsError:
+    return SettingsError(f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True")
 
 
 def _check_name(device_id: object) -> None:

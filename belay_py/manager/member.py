@@ -46,6 +46,8 @@ class Member:
         self.session: DeviceSession | None = None
         self.claim: Claim | None = None
         """What has the turn of the session now."""
+        self.forgotten = False
+        """Whether the manager knows it no more."""
         self.opened_at = 0.0
         """When it was connected, on the loop's clock."""
         self._on_connect = on_connect
@@ -65,6 +67,11 @@ class Member:
         """The inside of its session, which is there."""
         assert self.session is not None, "a board is only claimed for a session"
         return self.session._standing  # noqa: SLF001  a keeper and what it keeps
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether there is a session with a board at its prompt."""
+        return self.session is not None and self.standing.usable
 
     def make_session(self) -> DeviceSession:
         """Return its session, a new one if there is none."""
@@ -89,6 +96,8 @@ class Member:
 
     def take(self) -> bool:
         """See `Keeper`: one operation outside of leases takes a claim for its own length."""
+        if self.forgotten:
+            return True  # its session is closed for good, which is what the operation will say
         claim = Claim(Kind.CALL, (self.key,))
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
@@ -159,6 +168,8 @@ class Member:
         """See `Keeper`."""
         pool = self._pool
         match event:
+            case _ if event.session is not self.session:
+                pass  # an earlier session's last words
             case events.SessionConnected():
                 pool.plan.opened(self.key)
                 self.opened_at = pool.time()
@@ -170,6 +181,7 @@ class Member:
                 self._was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
             case events.SessionDisposed():
+                self.standing.keeper = None  # it is connected no more, whoever still has it
                 self.session = None
         pool.emit(event, self)
 

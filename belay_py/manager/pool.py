@@ -35,6 +35,8 @@ class Pool:
         self.members: dict[str, Member] = {}
         self.leases: dict[int, Lease[Any]] = {}
         """Those that are held, by their numbers."""
+        self.connecting: dict[str, asyncio.Event] = {}
+        """New sessions on their first connect, and its end."""
         self.counters = Counters()
         self.on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None
         self.observers: list[Callable[[SessionEvent, Member], None]] = []
@@ -135,6 +137,7 @@ class Pool:
         if self.members.get(member.key) is not member:
             return
         del self.members[member.key]
+        member.forgotten = True
         lost, effects = self.plan.drop(member.key)
         self.admission.refuse(lost, lambda: SessionClosed(f"the session {member.key!r} was removed; create it anew"))
         self.admission.perform(effects)
@@ -148,22 +151,25 @@ class Pool:
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
                 return
-            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.standing.usable:
+            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
                 self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
                 return
         self.admission.release(claim, member.key)
 
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
-        if member.session is None or not member.standing.usable:
+        if not member.is_usable:
             return None
         if not self.options.enable_session_pooling and claim.kind is Kind.LEASE:
             return "requested"
         return None
 
     async def _soft_reset(self, member: Member, claim: Claim) -> None:
-        async with Upkeep(member, claim):
-            await member.make_session().soft_reset(timeout=member.options.connection_timeout)
+        try:
+            async with Upkeep(member, claim):
+                await member.make_session().soft_reset(timeout=member.options.connection_timeout)
+        except BelayError as error:  # its next owner gets it connected anew
+            _log.warning("%s could not be reset for its next owner: %s", member.key, error)
 
     def _evict(self, key: str, claim: Claim) -> None:
         self.counters.evictions += 1

@@ -39,6 +39,8 @@ async def _make_ready(member: Member, deadline: float) -> None:
     session = member.make_session()
     link = session._link  # noqa: SLF001  a keeper and what it keeps
     if member.standing.usable:
+        if deadline <= _now():
+            return  # whoever wants it at once or not at all leaves no time for a check
         try:
             await give_a_sign(member, deadline)
         except LOOKS_BROKEN:

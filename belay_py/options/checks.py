@@ -105,14 +105,16 @@ def check_path(name: str, value: str | os.PathLike[str] | None) -> None:
     require(name, value, PATH)
 
 
-def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[str, str]) -> None:
+def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[str, str], prefix: str = "") -> None:
     """Refuse names of options that there are not. ``means`` has right names for likely wrong ones.
+
+    ``prefix`` is what stands before each name in the message.
 
     Raises `SettingsError` with the nearest right name.
     """
     right = list(known)
     for name in given:
         if name not in right:
-            guess = f"did you mean {means[name]!r}?" if name in means else None
-            hint = guess or did_you_mean(name, right, "the options are")
-            raise SettingsError(f"there is no option {name!r}; {hint}")
+            guess = f"did you mean {prefix + means[name]!r}?" if name in means else None
+            hint = guess or did_you_mean(name, right, "the options are", prefix=prefix)
+            raise SettingsError(f"there is no option {f'{prefix}{name}'!r}; {hint}")

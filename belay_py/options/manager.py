@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belay_py.errors import SettingsError
 from belay_py.options.checks import COUNT, DELAY, FINITE, SECONDS, SWITCH, WHOLE, check, check_names, one_of, or_none
+from belay_py.options.nesting import check_nested_names, layered
 from belay_py.options.session import DeviceSessionOptions
 from belay_py.text import did_you_mean
 
@@ -60,6 +61,7 @@ class DeviceSessionManagerOptions:
         known = [item.name for item in dataclasses.fields(DeviceSessionOptions)]
         for options in (self.defaults, *self.profiles.values()):
             check_names(options, known, means={"timeout": "operation_timeout"})
+            check_nested_names(options)
         for device_id in self.warm_up:
             if device_id not in self.devices:
                 hint = did_you_mean(device_id, self.devices, "the devices are")
@@ -76,20 +78,30 @@ class DeviceSessionManagerOptions:
         check_names(overrides, [item.name for item in dataclasses.fields(cls)], means={"timeout": "lease_timeout"})
         return cls(**overrides) if base is None else dataclasses.replace(base, **overrides)
 
-    def session_options(
-        self, port: str | DeviceSessionOptions, overrides: Mapping[str, Any], profile: str | None = None
-    ) -> DeviceSessionOptions:
-        """Return a session's options: the defaults, a profile's on top, then ``overrides``.
+    def profile(self, name: str) -> Mapping[str, Any]:
+        """The set of options of that name. Raises `SettingsError` with the nearest right one."""
+        if name not in self.profiles:
+            raise SettingsError(
+                f"there is no profile {name!r}; {did_you_mean(name, self.profiles, 'the profiles are')}"
+            )
+        return self.profiles[name]
 
-        Whole options in place of ``port`` are taken as they are, with ``overrides`` on top. Raises `SettingsError`.
+    def session_options(
+        self, port: str | DeviceSessionOptions | None, overrides: Mapping[str, Any], profile: str | None = None
+    ) -> DeviceSessionOptions:
+        """Return a session's options: the defaults, a profile's on top, then ``overrides``; mappings field by field.
+
+        Whole options in place of ``port`` are taken as they are, with ``overrides`` on top; without a port it is that
+        of the profile. Raises `SettingsError`.
         """
         if isinstance(port, DeviceSessionOptions):
             return DeviceSessionOptions.build(port, overrides)
-        if profile is not None and profile not in self.profiles:
-            hint = did_you_mean(profile, self.profiles, "the profiles are")
-            raise SettingsError(f"there is no profile {profile!r}; {hint}")
-        of_profile = {} if profile is None else self.profiles[profile]
-        return DeviceSessionOptions.build(port, {**self.defaults, **of_profile, **overrides})
+        merged = layered(self.defaults, {} if profile is None else self.profile(profile), overrides)
+        of_profile = merged.pop("port", None)
+        found = of_profile if port is None else port
+        if found is None:
+            raise SettingsError('the session has no port; name one, such as "/dev/ttyACM0", or use "virtual:"')
+        return DeviceSessionOptions.build(found, merged)
 
 
 _RULES: Final[Mapping[str, Rule]] = {

@@ -22,6 +22,7 @@ from belay_py.options.checks import (
     or_none,
 )
 from belay_py.options.communication import CommunicationOptions
+from belay_py.options.nesting import built
 from belay_py.options.policies import CircuitBreakerOptions, RateLimitOptions, RetryOptions
 
 if TYPE_CHECKING:
@@ -97,14 +98,16 @@ class DeviceSessionOptions:
     def build(cls, port: str | DeviceSessionOptions, overrides: Mapping[str, Any]) -> DeviceSessionOptions:
         """Return options from a port or other options, with keyword arguments on top.
 
-        Raises `SettingsError` for a name that is no option, with the nearest right one.
+        ``communication``, ``retry``, ``rate_limit`` and ``circuit_breaker`` may be mappings of their fields; those that
+        a mapping does not name stay as they are. Raises `SettingsError` for a name that is no option, with the nearest
+        right one.
         """
         known = [item.name for item in dataclasses.fields(cls)]
         # "timeout" is nearest to another one, and this is what its writers mean.
         check_names(overrides, known, means={"timeout": "operation_timeout"})
         if isinstance(port, DeviceSessionOptions):
-            return dataclasses.replace(port, **overrides)
-        return cls(port=port, **overrides)
+            return dataclasses.replace(port, **built(overrides, port))
+        return cls(port=port, **built(overrides))
 
 
 def as_tags(tags: Iterable[str]) -> frozenset[str]:

@@ -193,7 +193,7 @@ class Link:
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel, standing.info = connection.channel, connection.board
         standing.trouble = ""
-        standing.last_used = time.time()
+        standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
         first = standing.generation == 1
         standing.boot_epoch += first

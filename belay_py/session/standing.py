@@ -43,7 +43,7 @@ class Standing:
         self.boot_epoch = 0
         self.last_used = time.time()
         self.last_begun = float("-inf")
-        """When the latest operation began, on the loop's clock."""
+        """When the latest operation began, or the board was connected, on the loop's clock."""
 
     def deadline(self, timeout: float | None, default: float | None = None) -> float:
         """Turn a caller's timeout, seconds or None for the default, into a reading of the loop's clock."""

@@ -10,6 +10,7 @@ two calls does. Calls may come from any thread and queue in order. Ctrl-C in the
 bounded recovery, and raises KeyboardInterrupt.
 """
 
-from belay_py.sync.session import DeviceSession
+from belay_py.sync.detection import detect
+from belay_py.sync.session import DeviceSession, build_session
 
-__all__ = ["DeviceSession"]
+__all__ = ["DeviceSession", "build_session", "detect"]

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from belay_py.errors import BelayError, ExecutionError, SessionClosed
 from belay_py.session import session as asynchronous
+from belay_py.session.building import options_of
 from belay_py.session.snippets import find_source
 from belay_py.session.tracebacks import locate
 from belay_py.sync.loop_thread import has_ended, loop_thread
 from belay_py.transports.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -320,3 +321,14 @@ class DeviceSession:
     def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.hard_reset`."""
         return self._run(self._session.hard_reset(by_lines=by_lines, timeout=timeout))
+
+
+def build_session(
+    profile: Mapping[str, Any] | DeviceSessionOptions,
+    port: str | None = None,
+    *,
+    device_id: str | None = None,
+    **options: Any,
+) -> DeviceSession:
+    """See `belay_py.build_session`."""
+    return DeviceSession(options_of(profile, port, options), device_id=device_id)
