@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
@@ -14,7 +13,7 @@ from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from belay_py.manager.member import Member
     from belay_py.manager.plan import Claim
@@ -36,13 +35,10 @@ class LeasedSession(DeviceSession):
         over = "" if self._lease_group.is_open else ", its lease is over"
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}, leased{over}>"
 
-    @contextlib.asynccontextmanager
-    async def exclusive(self, *, timeout: float | None = None) -> AsyncIterator[Self]:
-        """See `DeviceSession.exclusive`: among those who have this lease."""
+    async def _begin(self, group: Group, timeout: float | None) -> None:
         self._require_lease()
         with self._lease_group.membership():
-            async with super().exclusive(timeout=timeout):
-                yield self
+            await super()._begin(group, timeout)
 
     def _require_lease(self) -> None:
         if not self._lease_group.is_open:
@@ -206,7 +202,7 @@ class Lease(Generic[_T]):
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
-                pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
+                pool.spawn(stop_what_runs(seat), f"{seat.device_id} is stopped at the end of its lease")
             self._tell(seat, events.LeaseReleased, held=held, leaked=self._reported)
             group.end()
 
@@ -216,7 +212,8 @@ class Lease(Generic[_T]):
             listeners.emit(kind, lease_id=self.lease_id, holder=self.claim.holder, **about)
 
 
-async def _stop(session: DeviceSession) -> None:
+async def stop_what_runs(session: DeviceSession) -> None:
+    """Interrupt what runs in a lease that is over."""
     try:
         await DeviceSession.interrupt(session, timeout=session.options.recovery_timeout)
     except BelayError as error:

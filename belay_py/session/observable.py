@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
 
-_L = TypeVar("_L", bound="Listener")
+_L = TypeVar("_L", bound="Callable[[Any], object]")  # who names kinds of events may take these only
 
 
 class Observable:
@@ -35,7 +35,7 @@ class Observable:
                 )
 
         def decorate(listener: _L) -> _L:
-            self.subscribe(Choosy(listener, kinds) if kinds else listener)
+            self.subscribe(Choosy(listener, kinds))
             return listener
 
         return decorate
@@ -44,9 +44,9 @@ class Observable:
 class Choosy:
     """A listener that is to hear of some kinds of events only."""
 
-    def __init__(self, listener: Listener, kinds: tuple[type[SessionEvent], ...]) -> None:
-        self.listener: Callable[[SessionEvent], Any] = checked_listener(listener)
-        self.kinds = kinds
+    def __init__(self, listener: Callable[[Any], Any], kinds: tuple[type[SessionEvent], ...]) -> None:
+        self.listener = checked_listener(listener)
+        self.kinds = kinds or (SessionEvent,)
 
     def __call__(self, event: SessionEvent) -> Any:
         return self.listener(event)
@@ -55,7 +55,7 @@ class Choosy:
         return repr(self.listener)  # it is what the log names
 
 
-def checked_listener(listener: Listener) -> Listener:
+def checked_listener(listener: _L) -> _L:
     """Return it. Raises `SettingsError` for what cannot be called."""
     if not callable(listener):
         raise SettingsError(f"the listener is {listener!r}; it must be a function, plain or async, of one event")
