@@ -60,25 +60,25 @@ class Lease(Face, Generic[_T]):
         fresh = not self._lease.lease_id
         try:
             sessions = self._run(self._lease.acquire())
+            several = isinstance(sessions, tuple)
+            seats = sessions if several else (sessions,)
+            # The call that took it has joined in a context of its own.
+            self._groups = [seat._lease_group for seat in seats]  # noqa: SLF001  the two faces of one lease
+            for group in self._groups:
+                group.join()
+            faces = tuple(map(_face, seats))
+            return faces if several else faces[0]  # type: ignore[return-value]  # as the asynchronous one has it
         except BaseException:  # it goes on
             if fresh:
                 self.release()  # Ctrl-C may have come right after it was granted
             raise
-        several = isinstance(sessions, tuple)
-        seats = sessions if several else (sessions,)
-        # The call that took it has joined in a context of its own.
-        self._groups = [seat._lease_group for seat in seats]  # noqa: SLF001  the two faces of one lease
-        for group in self._groups:
-            group.join()
-        faces = tuple(map(_face, seats))
-        return faces if several else faces[0]  # type: ignore[return-value]  # as the asynchronous one has it
 
     def release(self) -> None:
         """See `belay_py.Lease.release`. Does nothing in a forked child, and when the program is ending."""
+        self._end(lambda: call(self._lease.release))
         groups, self._groups = self._groups, []
         for group in groups:
             group.leave()
-        self._end(lambda: call(self._lease.release))
 
 
 def _face(session: LeasedSession) -> DeviceSession:
