@@ -50,6 +50,9 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
+    from belay_py.session.statistics import SessionStatistics as SessionStatistics
+    from belay_py.settings import Settings as Settings
+    from belay_py.settings import load_settings as load_settings
 
 __version__ = "0.1.0"
 
@@ -98,6 +101,8 @@ _HOMES = {
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
+    "belay_py.settings": ("Settings", "load_settings"),
+    "belay_py.session.statistics": ("SessionStatistics",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -24,6 +24,8 @@ class BelayError(Exception):
 class DeviceNotFound(BelayError):
     """No such port, or no board that fits. Plug it in, or name another port."""
 
+    outcome: Outcome = "not_started"
+
 
 class DeviceBusy(BelayError):
     """Somebody else owns the board. Wait, or end the holder; ``holder`` says who it is where that is known."""
@@ -37,6 +39,8 @@ class DeviceBusy(BelayError):
 
 class ConnectionFailed(BelayError):
     """The port could not be opened, or nothing behind it answered as MicroPython does."""
+
+    outcome: Outcome = "not_started"
 
 
 class VirtualBoardUnavailable(ConnectionFailed):

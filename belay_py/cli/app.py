@@ -10,6 +10,7 @@ import belay_py
 from belay_py.cli.clock import set_time
 from belay_py.cli.code import eval_, exec_
 from belay_py.cli.code import run as run_
+from belay_py.cli.config import config
 from belay_py.cli.detect import detect
 from belay_py.cli.devices import devices
 from belay_py.cli.endings import USAGE, complain
@@ -65,6 +66,7 @@ _app.command("info")(info)
 _app.command("set-time")(set_time)
 _app.command("devices")(devices)
 _app.command("detect")(detect)
+_app.command("config")(config)
 _app.command("virtual")(virtual)
 
 

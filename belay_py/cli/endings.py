@@ -81,7 +81,9 @@ def _run(verb: Callable[[], None]) -> int:
             print(error.host_traceback, file=sys.stderr)
         return DEVICE_EXCEPTION
     except errors.BelayError as error:
-        complain(error)
+        # A settings file may have several things wrong with it, each in a line of its own.
+        for said in str(error).splitlines() if isinstance(error, errors.SettingsError) else [error]:
+            complain(said)
         return status_of(error)
     except KeyboardInterrupt as stop:
         number = stop.signal_number if isinstance(stop, Stopped) else signal.SIGINT

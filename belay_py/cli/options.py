@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated
 
 import typer
 
 from belay_py.devices.discovery import PORT_VARIABLE
-
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s|m|h|)")
-_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+from belay_py.durations import parse_duration
+from belay_py.errors import SettingsError
 
 
 def seconds(text: str | float) -> float:
-    """Read a duration: ``90``, ``1.5``, ``500ms``, ``5m``, ``1h``, or ``inf`` for no limit."""
+    """Read a duration: ``90``, ``1.5``, ``500ms``, ``5m``, ``1h30m``, or ``inf`` for no limit."""
     if isinstance(text, float):  # typer passes a default through here as well
         return text
-    if text.strip().lower() in {"inf", "none"}:
+    if text.strip().lower() == "none":
         return math.inf
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is no duration; write seconds or a unit, as in 90, 500ms, 5m, 1h, or inf.")
-    return float(match[1]) * _UNITS[match[2]]
+    try:
+        return parse_duration(text)
+    except SettingsError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no duration; write seconds or a unit, as in 90, 500ms, 5m, 1h, or inf."
+        ) from error
 
 
 Port = Annotated[

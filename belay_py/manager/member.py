@@ -148,6 +148,7 @@ class Member:
                 found=found,
             )
         self.unique_id = found or self.unique_id
+        await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)

@@ -54,9 +54,9 @@ class Pool:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that the manager belongs to: the first one in which it was used."""
+        """The loop that the manager belongs to: the first one in which it was used. Raises `BelayError` outside."""
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop = _running_loop()
         return self._loop
 
     def require_here(self) -> None:
@@ -65,7 +65,7 @@ class Pool:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if self.loop is not asyncio.get_running_loop():
+        if self.loop is not _running_loop():
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -185,6 +185,15 @@ class Pool:
                 await member.session._link.disconnect(reason)  # noqa: SLF001  the manager gives a reason
         finally:
             self.admission.release(claim, member.key)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise BelayError(
+            "this manager is for an event loop, and none runs here; await it in one, or use belay_py.sync"
+        ) from None
 
 
 class Upkeep:

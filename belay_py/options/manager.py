@@ -41,6 +41,7 @@ class DeviceSessionManagerOptions:
     quarantine_after: int = 5
     """Links that are lost within ``quarantine_window`` put a board into quarantine; 0: never."""
     quarantine_window: float = 60.0
+    """The time in which they count."""
     quarantine_time: float = 300.0
     """How long a board in quarantine is left alone."""
     close_grace: float = 5.0

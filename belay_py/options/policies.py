@@ -33,6 +33,7 @@ class RateLimitOptions:
     """How many operations may begin in a time."""
 
     kind: Literal["token_bucket", "fixed_window", "sliding_window"] = "token_bucket"
+    """How the operations of a ``period`` are counted: see `belay_py.policies`."""
     operations: int | None = None
     """How many in a ``period``; None takes what the board was measured to bear."""
     period: float = 1.0

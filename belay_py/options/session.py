@@ -43,7 +43,9 @@ class DeviceSessionOptions:
     """
 
     port: str
+    """Where the board is."""
     baudrate: int = 115200
+    """The rate of a serial port, in bit/s; native USB ignores it."""
     connection_timeout: float = 30.0
     """For opening the port, the handshake and the questions about the board, together."""
     operation_timeout: float = 10.0
@@ -65,6 +67,7 @@ class DeviceSessionOptions:
     enable_auto_reconnect: bool = True
     """Whether a lost link is made again without being asked for."""
     max_reconnect_attempts: int = 3
+    """How often that is tried."""
     reconnect_delay: float = 1.0
     """Attempt n comes after a random time of up to ``reconnect_delay`` x 2 ** (n - 1)."""
     max_reconnect_delay: float = 30.0
@@ -72,9 +75,11 @@ class DeviceSessionOptions:
     enable_heartbeat: bool = True
     """Whether a board that nobody uses is asked for a sign of life."""
     heartbeat_interval: float = 30.0
+    """How often."""
     enable_health_checks: bool = True
     """Whether a board that nobody uses is asked how it is: heap, room for files, errors of its link."""
     health_check_interval: float = 60.0
+    """How often."""
     check_after: float = 5.0
     """A lease begins with a sign of life from the board when the latest one is older than this."""
     checkin: Literal["leave", "interrupt", "soft_reset"] = "interrupt"
@@ -85,6 +90,7 @@ class DeviceSessionOptions:
     tags: frozenset[str] = frozenset()
     """What a lease may ask for instead of a name."""
     communication: CommunicationOptions = field(default_factory=CommunicationOptions)
+    """How bytes travel."""
     trace: str | os.PathLike[str] | None = None
     """A file to which every byte on the wire is written, with its time: see `belay_py.transports.tracing`."""
 

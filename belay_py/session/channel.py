@@ -24,6 +24,7 @@ from belay_py.protocol import (
 )
 from belay_py.session import nonces
 from belay_py.session.outcomes import Dropped, Expired, LinkLost
+from belay_py.session.statistics import Counters
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
 
@@ -53,7 +54,14 @@ NO_MEMORY = "has no memory left to run anything, its heap is full of what a prog
 class Channel(asyncio.Protocol):
     """One connection's conversation. ``on_lost(channel, error)`` is called once, when the transport has ended."""
 
-    def __init__(self, *, chunk: int, pace: float, on_lost: Callable[[Channel, Exception | None], None]) -> None:
+    def __init__(
+        self,
+        *,
+        chunk: int,
+        pace: float,
+        on_lost: Callable[[Channel, Exception | None], None],
+        counters: Counters | None = None,
+    ) -> None:
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
         """Whether responses are marked: wanted, and the board has run `PREPARE` in this life of its interpreter."""
@@ -71,6 +79,7 @@ class Channel(asyncio.Protocol):
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
+        self._counters = counters or Counters()
         self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost
@@ -91,6 +100,7 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         repl = self.repl
+        self._counters.bytes_received += len(data)
         try:
             repl.receive_data(data)
         except ProtocolViolation as violation:
@@ -239,6 +249,7 @@ class Channel(asyncio.Protocol):
         """Send what the running code may read; return whether any runs."""
         if self.repl.state is not ReplState.OUTPUT or self._transport is None or self._ended:
             return False
+        self._counters.bytes_sent += len(data)
         self._transport.write(data)
         return True
 
@@ -317,6 +328,7 @@ class Channel(asyncio.Protocol):
     def _flush(self) -> None:
         data = self.repl.data_to_send()
         if data and self._transport is not None and not self._ended:
+            self._counters.bytes_sent += len(data)
             self._transport.write(data)
         if self._pacer is None and self.repl.waits_for_time:
             self._pacer = self._loop.call_later(self._pace, self._on_pacer)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.options import DeviceSessionOptions
+    from belay_py.session.statistics import Counters
     from belay_py.transports.base import Receiver
 
 
@@ -31,6 +32,8 @@ class Connection(NamedTuple):
     channel: Channel
     board: info.BoardInfo
     known: bool
+    round_trip: float
+    """Seconds from the question what the board is to its answer."""
 
 
 async def open_connection(
@@ -39,23 +42,26 @@ async def open_connection(
     on_lost: Callable[[Channel, Exception | None], None],
     *,
     reset_chip: bool = False,
+    counters: Counters | None = None,
 ) -> Connection:
     """Open the port, enter the raw REPL, and ask the board what it is.
 
     The board is not reset, but with ``reset_chip`` by the lines of its port. ``deadline`` is a reading of the loop's
-    clock; ``on_lost`` is called when the link ends later. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`;
-    nothing stays open then.
+    clock; ``on_lost`` is called when the link ends later; ``counters`` count its bytes. Raises
+    `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
     """
     how = options.communication
     limit = _seconds_left(deadline)
-    channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost)
+    channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost, counters=counters)
     features = None
     try:
         await open_port(options, channel, deadline)
         if reset_chip:
             await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
+        asked = asyncio.get_running_loop().time()
         reply = await channel.execute(info.CODE, deadline)
+        round_trip = asyncio.get_running_loop().time() - asked
         if isinstance(reply, Finished) and b"MemoryError" in reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
         if isinstance(reply, BoardReset) or reply.traceback:
@@ -72,7 +78,7 @@ async def open_connection(
         if failure is not None:
             raise failure from failure.__cause__
         raise
-    return Connection(channel, board, known)
+    return Connection(channel, board, known, round_trip)
 
 
 async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline: float) -> None:

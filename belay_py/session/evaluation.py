@@ -7,6 +7,7 @@ nothing has run: it is sent, and the code once more; or the board has restarted 
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BoardWasReset, ExecutionError, SessionTimeout
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _RESTARTED_BEFORE = "the board restarted before the code arrived, which did not run: its variables are gone"
 _NOT_THE_CALLERS = "this is of the encoder of values, which was to go first; none of the code ran"
 _LOOK = encoder.NAME.encode()
+_OURS = {_LOOK, encoder.CLEAR, encoder.INSTALL_SMALL, *encoder.INSTALL}
 _ATTEMPTS = 3
 """How often the encoder is sent for one evaluation, should something on the board remove it each time."""
 
@@ -152,8 +154,19 @@ class Evaluations:
             group.end()
 
     async def _execute(self, source: bytes, deadline: float) -> bytes:
+        """Run code. As an operation counts what is the caller's, and what keeps that from being run."""
         channel = await self._standing.begin(deadline)
-        return (await self._operations.run_begun(channel, source, deadline)).output_bytes
+        counters, is_ours = self._standing.counters, source in _OURS
+        started = time.perf_counter()
+        try:
+            result = await self._operations.run_begun(channel, source, deadline)
+        except BaseException as error:
+            if not isinstance(error, ExecutionError) or not (is_ours or _tells_that_it_is_missing(error)):
+                counters.failed(time.perf_counter() - started, error)
+            raise
+        if not is_ours:
+            counters.ended(result.duration)
+        return result.output_bytes
 
 
 @contextlib.contextmanager

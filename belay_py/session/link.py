@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from belay_py.session.connection import Connection
     from belay_py.session.standing import Standing
 
+_log = logging.getLogger(__name__)
 _State = DeviceSessionState
 _BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
 
@@ -137,6 +139,7 @@ class Link:
             standing.trouble = str(error) if error else "the link was closed"
             standing.channel = None
             self._lifecycle.fire("lose")
+            standing.counters.link_errors += not channel.chip_was_reset
             reason: events.DisconnectReason = "requested" if channel.chip_was_reset else "unexpected"
             self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
 
@@ -178,7 +181,13 @@ class Link:
             await before.closed()  # it went into ERROR, and may still hold the port
         while True:
             try:
-                return await open_connection(self._standing.options, deadline, self.on_lost, reset_chip=reset_chip)
+                return await open_connection(
+                    self._standing.options,
+                    deadline,
+                    self.on_lost,
+                    reset_chip=reset_chip,
+                    counters=self._standing.counters,
+                )
             except (DeviceNotFound, DeviceBusy, ConnectionFailed):
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
                     raise
@@ -193,6 +202,7 @@ class Link:
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel, standing.info = connection.channel, connection.board
         standing.trouble = ""
+        standing.counters.connected(connection.round_trip)
         standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
         first = standing.generation == 1
@@ -229,4 +239,6 @@ class Link:
     def _dispose(self) -> None:
         if self._lifecycle.allows("dispose"):
             self._lifecycle.fire("dispose")
+            counters = self._standing.counters
+            _log.info("%s on %s was closed; %s", counters.device_id, self._standing.options.port, counters)
             self._listeners.emit(events.SessionDisposed)

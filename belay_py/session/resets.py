@@ -54,6 +54,20 @@ class Resets:
 
     async def soft(self, timeout: float | None) -> Boot:
         """Restart the interpreter. See `DeviceSession.soft_reset`."""
+        with self._standing.counters.operation():
+            return await self._soft(timeout)
+
+    async def hard_by_lines(self, timeout: float | None) -> Boot:
+        """Restart the chip by the lines of its port, whatever runs there. See `DeviceSession.hard_reset`."""
+        with self._standing.counters.operation():
+            return await self._hard_by_lines(timeout)
+
+    async def hard(self, timeout: float | None) -> Boot:
+        """Restart the chip by its own code and connect to it again. See `DeviceSession.hard_reset`."""
+        with self._standing.counters.operation():
+            return await self._hard(timeout)
+
+    async def _soft(self, timeout: float | None) -> Boot:
         standing = self._standing
         deadline = standing.deadline(timeout)
         channel = await standing.begin(deadline)
@@ -79,8 +93,7 @@ class Resets:
             raise SessionTimeout(f"the board restarted, but then {standing.trouble}", recovered=False)
         return Boot(standing.boot_epoch, output=output)
 
-    async def hard_by_lines(self, timeout: float | None) -> Boot:
-        """Restart the chip by the lines of its port, whatever runs there. See `DeviceSession.hard_reset`."""
+    async def _hard_by_lines(self, timeout: float | None) -> Boot:
         standing = self._standing
         deadline = standing.deadline(timeout, standing.options.connection_timeout)
         await standing.turn.wait(deadline)
@@ -106,8 +119,7 @@ class Resets:
                 await self._bring_back(channel, deadline, endings)
         return self._told(epoch, "")
 
-    async def hard(self, timeout: float | None) -> Boot:
-        """Restart the chip by its own code and connect to it again. See `DeviceSession.hard_reset`."""
+    async def _hard(self, timeout: float | None) -> Boot:
         standing = self._standing
         deadline = standing.deadline(timeout, standing.options.connection_timeout)
         channel = await standing.begin(deadline)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from belay_py.errors import ExecutionError, SessionClosed
+from belay_py.errors import ExecutionError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import DeviceSessionOptions, check_path, check_text
 from belay_py.session import streaming
 from belay_py.session.clock import set_clock
+from belay_py.session.described import Described
 from belay_py.session.evaluation import Evaluations
 from belay_py.session.execution import ExecutionResult, encode_code, read_code
+from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
 from belay_py.session.monitor import Monitored, Monitoring
@@ -23,7 +26,7 @@ from belay_py.session.recovery import Recovery
 from belay_py.session.resets import Boot, Resets
 from belay_py.session.snippets import find_source
 from belay_py.session.standing import Standing
-from belay_py.session.stdin import Stdin
+from belay_py.session.stdin import Stdin, can_be_fed_again
 from belay_py.session.tracebacks import locate
 from belay_py.session.waiting import wait_for_state
 
@@ -34,14 +37,13 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.session.group import Group
-    from belay_py.session.info import BoardInfo
     from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
 
 _T = TypeVar("_T")
 
 
-class DeviceSession(Monitored, Observable):
+class DeviceSession(Described, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
@@ -63,6 +65,8 @@ class DeviceSession(Monitored, Observable):
         lifecycle = Lifecycle(self)
         self._listeners = Listeners(self, lifecycle)
         self._standing = Standing(self.options, lifecycle, self._listeners)
+        self._standing.counters.device_id = self.device_id
+        self._guard = guard_of(self._standing)
         self._recovery = Recovery(self._standing)
         self._operations = Operations(self._standing, self._recovery)
         self._evaluations = Evaluations(self._operations)
@@ -72,39 +76,6 @@ class DeviceSession(Monitored, Observable):
 
     def __repr__(self) -> str:
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
-
-    # -- what it is ---------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> DeviceSessionState:
-        """The session's state now."""
-        return self._standing.lifecycle.state
-
-    @property
-    def generation(self) -> int:
-        """Counts the connections of this session: 1 during the first."""
-        return self._standing.generation
-
-    @property
-    def boot_epoch(self) -> int:
-        """Counts the lives of the board's interpreter that this session has seen: 1 after the first connect.
-
-        It rises with every reset that was noticed. Boards without ``sys.stdout`` cannot tell a reconnection from a
-        restart; there each connect counts.
-        """
-        return self._standing.boot_epoch
-
-    @property
-    def last_used(self) -> datetime:
-        """When the latest operation began or ended, in UTC."""
-        return datetime.fromtimestamp(self._standing.last_used, UTC)
-
-    @property
-    def info(self) -> BoardInfo:
-        """What the board said about itself at the latest connect. Raises `SessionClosed` before the first one."""
-        if self._standing.info is None:
-            raise SessionClosed("nothing is known of the board before the first connect; use `with`, or connect() it")
-        return self._standing.info
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -198,48 +169,73 @@ class DeviceSession(Monitored, Observable):
         timeout: float | None = None,
         stdin: StdinSource | None = None,
         filename: str | Path | None = None,
+        idempotent: bool = False,
     ) -> ExecutionResult:
         """Run code on the board and return what it wrote.
 
         ``timeout`` is seconds for everything, waiting for other operations included; None takes
         ``operation_timeout``, and ``math.inf`` means that a person watches. ``stdin`` is what the code can read while
         it runs: bytes, text (each line end is the Enter key), an open file or an asynchronous iterator. ``filename``
-        is the host's file that the code came from, for tracebacks. Raises `ExecutionError` (the device's exception; a
-        `CodeTooLarge` where the code did not fit), `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`,
-        `OutcomeUnknown`, `ProtocolViolation`, `InvalidCode`, `SettingsError` or `SessionClosed`.
+        is the host's file that the code came from, for tracebacks. ``idempotent`` says that the option ``retry`` may
+        run it twice. Raises `ExecutionError` (the device's exception; a `CodeTooLarge` where the code did not fit),
+        `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `ProtocolViolation`,
+        `InvalidCode`, `SettingsError`, `SessionClosed`, or, under policies, `CircuitOpen` or `RateLimited`.
         """
         check_path("filename", filename)
         try:
-            return await self._operations.run(encode_code(code), timeout, self._stdin(stdin))
+            source = encode_code(code)
+            if self._guard is None:
+                return await self._operations.run(source, timeout, self._stdin(stdin))
+            return await self._guard.run(
+                lambda left: self._operations.run(source, left, self._stdin(stdin)),
+                timeout,
+                idempotent=idempotent,
+                once=not can_be_fed_again(stdin),
+            )
         except ExecutionError as error:
             locate(error, find_source(code, filename))
             raise
 
     async def run(
-        self, file: str | Path, *, timeout: float | None = None, stdin: StdinSource | None = None
+        self,
+        file: str | Path,
+        *,
+        timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        idempotent: bool = False,
     ) -> ExecutionResult:
         """Run a file of the host on the board, without storing it there; tracebacks name it.
 
         Raises what `execute` raises, and `InvalidCode` for a file that cannot be read.
         """
-        return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file)
+        return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file, idempotent=idempotent)
 
     @overload
-    async def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
+    async def evaluate(
+        self, code: str | bytes, *, returns: type[_T], timeout: float | None = None, idempotent: bool = False
+    ) -> _T: ...
 
     @overload
-    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+    async def evaluate(
+        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
+    ) -> Any: ...
 
-    async def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
+    async def evaluate(
+        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
+    ) -> Any:
         """Run code that ends in an expression and return that expression's value, exactly; names stay on the board.
 
         Numbers, str, bytes, None and most of what is built of them; docs/values.md lists the types. ``returns`` is what
-        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` is as
-        for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values, `UnexpectedValue` for those
-        that are not what ``returns`` says, and `SettingsError` where that is no type.
+        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` and
+        ``idempotent`` are as for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values,
+        `UnexpectedValue` for those that are not what ``returns`` says, and `SettingsError` where that is no type.
         """
         try:
-            return await self._evaluations.evaluate(code, returns, timeout)
+            if self._guard is None:
+                return await self._evaluations.evaluate(code, returns, timeout)
+            return await self._guard.run(
+                lambda left: self._evaluations.evaluate(code, returns, left), timeout, idempotent=idempotent
+            )
         except ExecutionError as error:
             locate(error, find_source(code))
             raise
@@ -288,7 +284,8 @@ class DeviceSession(Monitored, Observable):
         streaming.check_mode(mode)
         check_path("filename", filename)
         source, given = encode_code(code), self._stdin(stdin)
-        chunks = streaming.stream(self._operations, source, timeout, idle_timeout, given)
+        begin = functools.partial(streaming.stream, self._operations, source, idle_timeout=idle_timeout, stdin=given)
+        chunks = begin(timeout) if self._guard is None else self._guard.stream(begin, timeout)
         located = streaming.located(chunks, code, filename)
         return located if mode == "bytes" else streaming.decoded(located, mode)
 
@@ -326,7 +323,10 @@ class DeviceSession(Monitored, Observable):
         It is set at the moment at which a second begins, and right to half a round trip. Raises `NotSupported` when the
         board has no ``machine.RTC``, and what `execute` raises.
         """
-        return await set_clock(self.execute, self._standing, when, utc=utc, timeout=timeout)
+        set_to = functools.partial(set_clock, self._operations.execute, self._standing, when, utc=utc)
+        if self._guard is None:
+            return await set_to(timeout=timeout)
+        return await self._guard.run(lambda left: set_to(timeout=left), timeout, once=when is not None)
 
     # -- internals ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from belay_py import events
 from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.session.group import Turns
+from belay_py.session.statistics import Counters
 
 if TYPE_CHECKING:
     from belay_py.options import DeviceSessionOptions
@@ -33,6 +34,7 @@ class Standing:
         self.lifecycle = lifecycle
         self.listeners = listeners
         self.turn = Turns()
+        self.counters = Counters()
         self.keeper: Keeper | None = None
         """The manager that has the session, if one has."""
         self.channel: Channel | None = None

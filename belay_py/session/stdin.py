@@ -32,6 +32,11 @@ _BACKLOG = 4096  # bytes on their way to the system beyond which no more are add
 _UNSENDABLE = re.compile(rb"[\x02-\x04]")
 
 
+def can_be_fed_again(source: StdinSource | None) -> bool:
+    """Whether a second execution would be given the same: files and iterators are used up."""
+    return source is None or isinstance(source, bytes | bytearray | memoryview | str)
+
+
 class Stdin:
     """One execution's input. Raises `InvalidCode` for bytes and text that hold what the REPL takes for itself."""
 

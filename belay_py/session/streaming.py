@@ -106,7 +106,7 @@ async def stream(
     deadline = standing.deadline(timeout)
     channel = await standing.begin(deadline)
     queue = OutputQueue(pause=channel.pause_reading, resume=channel.resume_reading)
-    run = asyncio.get_running_loop().create_task(operations.run_begun(channel, source, deadline, queue.put, stdin))
+    run = asyncio.get_running_loop().create_task(operations.run_counted(channel, source, deadline, queue.put, stdin))
     run.add_done_callback(queue.end)
     try:
         while (data := await _next(queue, idle)) is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from belay_py.session.execution import ExecutionResult
     from belay_py.session.info import BoardInfo
     from belay_py.session.resets import Boot
+    from belay_py.session.statistics import SessionStatistics
     from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
 
@@ -118,6 +119,16 @@ class DeviceSession(ObservableFace):
         """Counts the lives of the board's interpreter."""
         return self._session.boot_epoch
 
+    @property
+    def is_healthy(self) -> bool:
+        """See `belay_py.DeviceSession.is_healthy`."""
+        return self._session.is_healthy
+
+    @property
+    def statistics(self) -> SessionStatistics:
+        """See `belay_py.DeviceSession.statistics`."""
+        return self._session.statistics
+
     def connect(self) -> None:
         """See `belay_py.DeviceSession.connect`."""
         loop_thread().sessions.add(self._session)  # to be closed when the program ends
@@ -179,27 +190,40 @@ class DeviceSession(ObservableFace):
         timeout: float | None = None,
         stdin: StdinSource | None = None,
         filename: str | Path | None = None,
+        idempotent: bool = False,
     ) -> ExecutionResult:
         """See `belay_py.DeviceSession.execute`."""
+        execute = self._session.execute
         with located(code, filename):
-            return self._run(self._session.execute(code, timeout=timeout, stdin=stdin, filename=filename))
+            return self._run(execute(code, timeout=timeout, stdin=stdin, filename=filename, idempotent=idempotent))
 
     def run(
-        self, file: str | Path, *, timeout: float | None = None, stdin: StdinSource | None = None
+        self,
+        file: str | Path,
+        *,
+        timeout: float | None = None,
+        stdin: StdinSource | None = None,
+        idempotent: bool = False,
     ) -> ExecutionResult:
         """See `belay_py.DeviceSession.run`."""
-        return self._run(self._session.run(file, timeout=timeout, stdin=stdin))
+        return self._run(self._session.run(file, timeout=timeout, stdin=stdin, idempotent=idempotent))
 
     @overload
-    def evaluate(self, code: str | bytes, *, returns: type[_T], timeout: float | None = None) -> _T: ...
+    def evaluate(
+        self, code: str | bytes, *, returns: type[_T], timeout: float | None = None, idempotent: bool = False
+    ) -> _T: ...
 
     @overload
-    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any: ...
+    def evaluate(
+        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
+    ) -> Any: ...
 
-    def evaluate(self, code: str | bytes, *, returns: Any = None, timeout: float | None = None) -> Any:
+    def evaluate(
+        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
+    ) -> Any:
         """See `belay_py.DeviceSession.evaluate`."""
         with located(code, None):
-            return self._run(self._session.evaluate(code, returns=returns, timeout=timeout))
+            return self._run(self._session.evaluate(code, returns=returns, timeout=timeout, idempotent=idempotent))
 
     @overload
     def stream(

@@ -25,11 +25,12 @@ class Commands:
     """Runs and starts ``belay-py``, and ends whatever a test left running."""
 
     def __init__(self) -> None:
-        self._mark = f"BELAY_TEST_MARK={secrets.token_hex(8)}"
+        self._mark = f"TEST_OF_BELAY_MARK={secrets.token_hex(8)}"
         name, _, value = self._mark.partition("=")
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.environ = {**os.environ, "PYTHONPATH": path, name: value, "COLUMNS": "200"}
-        self.environ.pop("BELAY_PORT", None)
+        for variable in ("BELAY_PORT", "BELAY_SETTINGS"):
+            self.environ.pop(variable, None)
         self._started: list[subprocess.Popen[bytes]] = []
 
     def run(

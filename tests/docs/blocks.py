@@ -19,7 +19,7 @@ TIMEOUT = 120
 """Seconds for one program: a limit for what hangs, not an expectation."""
 
 _FENCE = re.compile(r'```(?P<language>\w*)(?: title="(?P<title>[^"]*)")?')
-_LANGUAGES = {"python", "text", "console", "sh"}
+_LANGUAGES = {"python", "text", "console", "sh", "toml"}
 
 
 class BadBlock(Exception):
@@ -121,7 +121,7 @@ def environment(folder: Path) -> dict[str, str]:
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    kept = {name: value for name, value in os.environ.items() if name != "BELAY_PORT"}
+    kept = {name: value for name, value in os.environ.items() if name not in {"BELAY_PORT", "BELAY_SETTINGS"}}
     return {**kept, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": path, "MYPYPATH": str(ROOT)}
 
 

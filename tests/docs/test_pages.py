@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import shlex
 import signal
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from belay_py import load_settings
 
 from .blocks import (
     PAGES,
@@ -82,6 +85,14 @@ def test_programs_are_well_typed(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=str)
+def test_settings_are_right(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in [name for name in os.environ if name.startswith("BELAY_")]:
+        monkeypatch.delenv(variable)
+    (tmp_path / "belay.toml").write_text(block.text, encoding="utf-8")
+    load_settings(tmp_path / "belay.toml")
 
 
 # ---- Consoles ----

@@ -100,6 +100,13 @@ def test_the_page_of_the_states_is_fresh() -> None:
     assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), "run: python docs/generate_states.py"
 
 
+def test_the_reference_of_the_configuration_and_the_example_are_fresh() -> None:
+    generator = load(DOCS / "generate_configuration.py")
+    how = "run: python docs/generate_configuration.py"
+    assert generator.PAGE.read_text(encoding="utf-8") == generator.page(), how
+    assert generator.EXAMPLE.read_text(encoding="utf-8") == generator.example(), how
+
+
 def load(path: Any) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from belay_py import (
+    BelayError,
     DeviceBusy,
     DeviceNotFound,
     DeviceSession,
@@ -17,11 +18,13 @@ from belay_py import (
     DeviceSessionState,
     SessionClosed,
     SettingsError,
+    load_settings,
 )
 from belay_py.events import SessionConnected, SessionCreated, SessionDisposed, SessionEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ..conftest import PtyBoard
 
@@ -185,3 +188,32 @@ async def test_wrong_calls() -> None:
             manager.lease(tags={"a"}, count=0)
         with pytest.raises(SettingsError, match="timeout is -1"):
             manager.lease("a", timeout=-1)
+
+
+async def test_settings_from_a_file_are_a_managers(port: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "belay.toml"
+    device = f'[devices.sensor]\nport = "{port}"\ntags = ["pico"]\n'
+    file.write_text(f'max_sessions = 7\n[session]\nidle_timeout = "5m"\n{device}')
+    monkeypatch.setenv("BELAY_SESSION__OPERATION_TIMEOUT", "3")
+    async with DeviceSessionManager(load_settings(file)) as manager:
+        assert manager.options.max_sessions == 7
+        async with manager.lease(tags={"pico"}) as session:
+            assert (await session.execute("print(1)")).output == "1\n"
+        assert (session.options.idle_timeout, session.options.operation_timeout) == (300, 3)
+        other = await manager.create_session("other", "virtual:", connect=False)
+        assert (other.options.idle_timeout, other.options.operation_timeout) == (300, 3)
+
+
+def test_a_manager_is_for_one_event_loop() -> None:
+    manager = DeviceSessionManager()
+    with pytest.raises(
+        BelayError, match="for an event loop, and none runs here; await it in one, or use belay_py.sync"
+    ):
+        manager.lease("sensor")
+
+    async def use() -> None:
+        manager.get("sensor")
+
+    asyncio.run(use())
+    with pytest.raises(BelayError, match="belongs to another event loop; make one in each"):
+        asyncio.run(use())
