@@ -202,7 +202,7 @@ class Lease(Generic[_T]):
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
-                pool.spawn(stop_what_runs(seat), f"{seat.device_id} is stopped at the end of its lease")
+                pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             self._tell(seat, events.LeaseReleased, held=held, leaked=self._reported)
             group.end()
 
@@ -212,8 +212,7 @@ class Lease(Generic[_T]):
             listeners.emit(kind, lease_id=self.lease_id, holder=self.claim.holder, **about)
 
 
-async def stop_what_runs(session: DeviceSession) -> None:
-    """Interrupt what runs in a lease that is over."""
+async def _stop(session: DeviceSession) -> None:
     try:
         await DeviceSession.interrupt(session, timeout=session.options.recovery_timeout)
     except BelayError as error:

@@ -14,7 +14,6 @@ from belay_py.manager.shutdown import Shutdown
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
 from belay_py.options.nesting import layered
 from belay_py.session.building import build_session
-from belay_py.session.observable import Observable
 from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager(Directory, Observable):
+class DeviceSessionManager(Directory):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own

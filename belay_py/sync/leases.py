@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from belay_py.errors import SessionClosed
-from belay_py.manager.leases import LeasedSession, stop_what_runs
+from belay_py.errors import BelayError, SessionClosed
+from belay_py.manager.leases import LeasedSession
 from belay_py.session.group import innermost
 from belay_py.sync.face import Face, call, in_a_thread, is_asynchronous
 from belay_py.sync.session import DeviceSession
@@ -104,7 +105,8 @@ def preparing(
         except asyncio.CancelledError:
             # Nothing ends the thread, but nothing of it reaches the board any more.
             if group.refuse():
-                await stop_what_runs(seat)
+                with contextlib.suppress(BelayError):  # it ends with the connection then
+                    await session.interrupt(timeout=session.options.recovery_timeout)
             raise
 
     return prepare
