@@ -34,13 +34,15 @@ class Member:
     def __init__(
         self,
         pool: Pool,
-        key: str,
+        place: Place,
         options: DeviceSessionOptions,
         *,
         declared: bool,
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> None:
-        self.key = key
+        self.key = place.key
+        self.place = place
+        """Where it stands in the plan."""
         self.options = options
         self.declared = declared
         self.session: DeviceSession | None = None
@@ -56,11 +58,6 @@ class Member:
         """The board's, once it was connected."""
         self._epoch_of_lease: int | None = None
         self._was_lost = False
-
-    @property
-    def place(self) -> Place:
-        """Where it stands in the plan."""
-        return self._pool.plan.places[self.key]
 
     @property
     def standing(self) -> Standing:
@@ -98,6 +95,8 @@ class Member:
         """See `Keeper`: one operation outside of leases takes a claim for its own length."""
         if self.forgotten:
             return True  # its session is closed for good, which is what the operation will say
+        if self.place.holder is not None:
+            return False
         claim = Claim(Kind.CALL, (self.key,))
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
@@ -107,6 +106,8 @@ class Member:
     async def wait(self, deadline: float) -> None:
         """See `Keeper`."""
         self._pool.require_here()
+        if self.forgotten:
+            return
         claim = Claim(Kind.CALL, (self.key,))
         await self._pool.admission.admit(claim, deadline)
         self.claim = claim
@@ -120,6 +121,7 @@ class Member:
 
     async def reopen(self, deadline: float) -> None:
         """See `Keeper`."""
+        self._pool.require_here()
         assert self.session is not None, "a session that is used is there"
         standing = self.standing
         if not standing.lifecycle.allows("connect") or (self._was_lost and not self.options.enable_auto_reconnect):
@@ -197,10 +199,11 @@ class Member:
 
     # -- leases -------------------------------------------------------------------------------------------------
 
-    def begin_lease(self, claim: Claim) -> None:
-        """Note who has the turn now; it was granted by the plan."""
-        self.make_session()
+    def begin_lease(self, claim: Claim) -> DeviceSession:
+        """Note who has the turn now, which was granted by the plan; return the session."""
+        session = self.session or self.make_session()
         self.claim = claim
+        return session
 
     def lease_is_ready(self) -> None:
         """Note which life of the board a lease relies on."""

@@ -11,7 +11,7 @@ from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
-from belay_py.manager.plan import Claim, Kind, Plan
+from belay_py.manager.plan import USES, Claim, Kind, Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
@@ -25,13 +25,25 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  one process has one number; asking the system for it costs more than a lease's plan
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Pool:
     """The shared state of one manager's parts."""
 
     def __init__(self, options: DeviceSessionManagerOptions) -> None:
         self.options = options
         self.plan = Plan(max_open=options.max_sessions, max_waiting=options.max_waiting)
-        self.admission = Admission(self.plan, self._evict)
+        self.admission = Admission(self.plan, self._evict, self.time)
         self.members: dict[str, Member] = {}
         self.leases: dict[int, Lease[Any]] = {}
         """Those that are held, by their numbers."""
@@ -44,13 +56,13 @@ class Pool:
         self.tasks: set[asyncio.Task[None]] = set()
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._process = _forks
 
     # -- where and when -----------------------------------------------------------------------------------------
 
     def time(self) -> float:
         """The loop's clock, in seconds."""
-        return self.loop.time()
+        return (self._loop or self.loop).time()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -61,11 +73,11 @@ class Pool:
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
-        if self._process != os.getpid():
+        if self._process != _forks:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if self.loop is not _running_loop():
+        if _running_loop() is not (self._loop or self.loop):
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -121,8 +133,10 @@ class Pool:
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> Member:
         """Make a device known."""
-        member = self.members[key] = Member(self, key, options, declared=declared, on_connect=on_connect)
-        self.admission.perform(self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time()))
+        effects = self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time())
+        place = self.plan.places[key]
+        member = self.members[key] = Member(self, place, options, declared=declared, on_connect=on_connect)
+        self.admission.perform(effects)
         return member
 
     def member(self, key: str) -> Member:
@@ -146,21 +160,19 @@ class Pool:
 
     def checked_in(self, member: Member, claim: Claim) -> None:
         """Give a board on, or look after it first."""
-        if claim.kind is Kind.LEASE or claim.kind is Kind.CALL:
+        if claim.kind in USES:
             reason = self._close_at_checkin(member, claim)
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
                 return
-            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.is_usable:
+            if member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
                 self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
                 return
         self.admission.release(claim, member.key)
 
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
-        if not member.is_usable:
-            return None
-        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE:
+        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE and member.is_usable:
             return "requested"
         return None
 

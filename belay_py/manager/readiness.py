@@ -21,7 +21,8 @@ LOOKS_BROKEN: Final = (SessionTimeout, Disconnected, OutcomeUnknown, ProtocolVio
 def is_fresh(member: Member, now: float) -> bool:
     """Whether the board is connected and was heard of a short while ago."""
     standing = member.standing
-    return standing.usable and now - standing.last_begun < member.options.check_after
+    channel = standing.channel  # it is of the manager's loop, in which leases are taken
+    return channel is not None and channel.in_step and now - standing.last_begun < member.options.check_after
 
 
 async def make_ready(members: list[Member], deadline: float) -> None:
