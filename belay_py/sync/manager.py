@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self, overload
 from weakref import WeakValueDictionary
 
 from belay_py.manager import manager as asynchronous
+from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import caller
 from belay_py.sync.face import ObservableFace, call
 from belay_py.sync.leases import Lease, preparing
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType
 
+    from belay_py.errors import BelayError
     from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState
+    from belay_py.manager.health import ManagerHealth
     from belay_py.manager.manager import HasManagerOptions
+    from belay_py.manager.statistics import ManagerStatistics
+    from belay_py.manager.warming import Progress
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
     from belay_py.session import session as asynchronous_session
 
@@ -223,7 +229,35 @@ class DeviceSessionManager(ObservableFace):
         make: Any = self._manager.lease  # its overloads are those above
         lease = self._run(call(lambda: make(*device_ids, tags=tags, count=count, timeout=timeout)))
         lease.claim.holder = caller(1)
+        if self.options.leak_stacks:
+            lease.stack = stack_of(sys._getframe(1))  # noqa: SLF001  CPython's own way to the caller
         return Lease(lease)
+
+    # -- how it is, and what it does by itself, done by hand ----------------------------------------------------
+
+    def statistics(self) -> ManagerStatistics:
+        """See `belay_py.DeviceSessionManager.statistics`."""
+        found: ManagerStatistics = self._run(call(self._manager.statistics))
+        return found
+
+    def health(self) -> ManagerHealth:
+        """See `belay_py.DeviceSessionManager.health`."""
+        found: ManagerHealth = self._run(self._manager.health())
+        return found
+
+    def cleanup(self) -> int:
+        """See `belay_py.DeviceSessionManager.cleanup`."""
+        count: int = self._run(self._manager.cleanup())
+        return count
+
+    def warm_up(self, *device_ids: str, progress: Progress | None = None) -> dict[str, BelayError]:
+        """See `belay_py.DeviceSessionManager.warm_up`; ``progress`` runs on the loop's thread, so it must not block."""
+        errors: dict[str, BelayError] = self._run(self._manager.warm_up(*device_ids, progress=progress))
+        return errors
+
+    def release_quarantine(self, device_id: str) -> bool:
+        """See `belay_py.DeviceSessionManager.release_quarantine`."""
+        return bool(self._run(call(self._manager.release_quarantine, device_id)))
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ def public(kind: type) -> dict[str, Any]:
     ("theirs", "mine", "without"),
     [
         (belay_py.DeviceSessionManager, DeviceSessionManager, set()),
-        (belay_py.Lease, Lease, {"claim"}),
+        (belay_py.Lease, Lease, {"claim", "since", "is_reported", "report"}),
     ],
 )
 def test_the_same_names_and_parameters_as_the_asynchronous_one(theirs: type, mine: type, without: set[str]) -> None:
@@ -315,6 +315,34 @@ def test_what_still_runs_at_the_end_of_a_lease_is_stopped(port: str, manager: De
         with pytest.raises(Interrupted):
             running.result()
     assert made.evaluate("1") == 1
+
+
+# ---- how it is ----
+
+
+def test_how_a_manager_is_and_what_it_has_done() -> None:
+    settings = DeviceSessionManagerOptions(
+        devices={
+            "left": DeviceSessionOptions(port="virtual:"),
+            "none": DeviceSessionOptions(port="/dev/there-is-no-such-port"),
+        },
+        leak_stacks=True,
+    )
+    with DeviceSessionManager(settings) as manager:
+        told: list[tuple[int, int, str, BelayError | None]] = []
+        errors = manager.warm_up("left", "none", progress=lambda *progress: told.append(progress))
+        assert list(errors) == ["none"]
+        assert isinstance(errors["none"], DeviceNotFound)
+        assert [done for done, *_ in told] == [1, 2]
+        lease = manager.lease("left")
+        with lease:
+            assert manager.health().active == 1
+        assert "test_how_a_manager_is_and_what_it_has_done" in lease.stack.splitlines()[-2]
+        assert manager.statistics().leases_granted == 1
+        assert manager.cleanup() == 0
+        assert not manager.release_quarantine("left")
+        with pytest.raises(DeviceNotFound):
+            manager.release_quarantine("lef")
 
 
 # ---- on_connect ----
