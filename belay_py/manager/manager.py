@@ -122,7 +122,8 @@ class DeviceSessionManager(Directory):
                 await self._connect(member)
             except BaseException:
                 await self._shutdown.discard(member)
-                if before is not None and declared and device_id not in self._pool.members:
+                gone = device_id not in self._pool.members and not self._pool.plan.draining
+                if before is not None and declared and gone:
                     self._pool.add(device_id, before.options, declared=True)
                 raise
             finally:

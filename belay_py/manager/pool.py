@@ -120,7 +120,9 @@ class Pool:
         declared: bool = False,
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> Member:
-        """Make a device known."""
+        """Make a device known. Raises `SessionClosed` when the manager closes."""
+        if self.plan.draining:
+            raise SessionClosed("the manager is closing, or was closed; make a new one")
         member = self.members[key] = Member(self, key, options, declared=declared, on_connect=on_connect)
         self.admission.perform(self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time()))
         return member

@@ -43,7 +43,7 @@ GRACE = 1.0
 SLACK = 0.001
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Caller:
     """A task that was started, and what must become of it."""
 
@@ -58,6 +58,9 @@ class Caller:
     cancelled: bool = False
     ended: float | None = None
     has: set[str] = field(default_factory=set)
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 @dataclass
@@ -377,7 +380,7 @@ class ManagerHarness(RuleBasedStateMachine):
         assert not pool.tasks
         assert asyncio.all_tasks(self.loop) == set()
         assert pool.plan.granted == pool.plan.released
-        assert all(path.disposed for _, path in self.paths.values())
+        assert [session for session, path in self.paths.values() if not path.disposed] == []
 
         async def refused() -> None:
             with pytest.raises(SessionClosed):
