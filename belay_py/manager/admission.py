@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 class Admission:
     """One plan, and those who wait for it.
 
-    ``close`` is called for each board that has to be closed to make room, and must not raise.
+    ``close`` is called for each board that has to be closed to make room, and must not raise. ``clock`` is the loop's.
     """
 
-    def __init__(self, plan: Plan, close: Callable[[str, Claim], None]) -> None:
+    def __init__(self, plan: Plan, close: Callable[[str, Claim], None], clock: Callable[[], float]) -> None:
         self.plan = plan
         self._close = close
+        self._clock = clock
         self.why_barred: dict[str, Callable[[], BelayError]] = {}
         """What to tell those who want a board that is left alone for a while."""
         self._bystanders: list[asyncio.Future[None]] = []
@@ -32,29 +33,35 @@ class Admission:
         Raises `DeviceBusy` at the deadline, `TooManyWaiters`, `DeviceNotFound`, `CircuitOpen` or `SessionClosed`; the
         claim has nothing then, as when this is cancelled.
         """
-        if not self.admit_at_once(claim):
-            await self._wait(claim, deadline)
+        if not self.admit_at_once(claim, self._clock()):
+            await self.wait(claim, deadline)
 
-    def admit_at_once(self, claim: Claim) -> bool:
+    def admit_at_once(self, claim: Claim, now: float) -> bool:
         """Grant the claim or queue it; return whether it was granted. Raises as `admit`."""
-        for key in claim.keys:
-            if key in self.why_barred:
-                raise self.why_barred[key]()
+        if self.why_barred:
+            for key in claim.keys:
+                if key in self.why_barred:
+                    raise self.why_barred[key]()
+        if len(claim.keys) == 1:  # the most frequent case is the cheapest
+            place = self.plan.places.get(claim.keys[0])
+            if place is not None and self.plan.take(place, claim, now):
+                return True
         try:
-            effects = self.plan.request(claim, _now())
+            effects = self.plan.request(claim, now)
         except Refused as refusal:
             raise self._in_words(refusal, claim) from None
         self.perform(effects)
         return bool(claim.granted)
 
-    async def _wait(self, claim: Claim, deadline: float) -> None:
+    async def wait(self, claim: Claim, deadline: float) -> None:
+        """Return when a claim that was queued by `admit_at_once` has its boards. Raises as `admit`."""
         claim.ticket = ticket = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout_at(deadline):
                 await ticket
         except BaseException as error:  # it goes on, or one of ours does
             # Whatever was handed over in this moment goes to the next one.
-            self.perform(self.plan.give_up(claim, _now()))
+            self.perform(self.plan.give_up(claim, self._clock()))
             if ticket.done() and not ticket.cancelled():
                 ticket.exception()  # a refusal that came with the cancellation has been seen
             if isinstance(error, TimeoutError):
@@ -63,17 +70,25 @@ class Admission:
 
     def release(self, claim: Claim, key: str) -> None:
         """Take one board of a claim back, and give it to the next."""
-        effects = self.plan.release(claim, key, _now())
+        effects = self.plan.release(claim, key, self._clock())
         if effects:
             self.perform(effects)
         if self._bystanders:
-            bystanders, self._bystanders = self._bystanders, []
-            for waiter in bystanders:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self._tell_bystanders()
+
+    def closed(self, key: str) -> None:
+        """Note that a board is not connected any more, and give its room to the next."""
+        self.perform(self.plan.closed(key))
+        self._tell_bystanders()
+
+    def _tell_bystanders(self) -> None:
+        bystanders, self._bystanders = self._bystanders, []
+        for waiter in bystanders:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def next_release(self) -> None:
-        """Wait until somebody gives a board back, without wanting it."""
+        """Wait until somebody gives a board back, or the room of one, without wanting it."""
         waiter = asyncio.get_running_loop().create_future()
         self._bystanders.append(waiter)
         await waiter
@@ -141,7 +156,3 @@ class Admission:
 def unknown(device_id: str, known: Iterable[str]) -> DeviceNotFound:
     """Return the error for a name that no device has."""
     return DeviceNotFound(f"there is no device {device_id!r}; {did_you_mean(device_id, known, 'the devices are')}")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

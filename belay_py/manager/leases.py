@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from belay_py.session.group import Group
 
 _log = logging.getLogger(__name__)
+_FOR_EVER = 1e9  # seconds: what is asked for as inf
 _T = TypeVar("_T")
 
 
 class LeasedSession(DeviceSession):
     """A session as its lessee has it, for the length of the lease. It is the same session in all but that."""
 
+    __slots__ = ("_lease_group",)
+
     def __init__(self, session: DeviceSession, group: Group) -> None:
-        self.__dict__.update(session.__dict__)  # all parts are shared
+        self.__dict__ = session.__dict__  # all of it is shared, but for the slot
         self._lease_group = group
 
     def __repr__(self) -> str:
@@ -55,6 +59,8 @@ def _within_lease(name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(method)
     async def operation(self: LeasedSession, *args: Any, **kwargs: Any) -> Any:
         self._require_lease()
+        if self._lease_group.is_joined:  # as in the task that took the lease
+            return await method(self, *args, **kwargs)
         with self._lease_group.membership():
             return await method(self, *args, **kwargs)
 
@@ -117,18 +123,15 @@ class Lease(Generic[_T]):
     `acquire` and `release` do the same without a block.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_pool",
-        "_reported",
-        "_seats",
-        "_shape",
-        "_since",
-        "_timeout",
-        "claim",
-        "lease_id",
-        "stack",
-    )
+    lease_id = 0
+    """A number of its own, from its granting on."""
+    since = math.inf
+    """When its boards were ready, on the loop's clock."""
+    is_reported = False
+    """Whether it was told that it is held for too long."""
+    stack = ""
+    """Where it was taken, if the manager keeps that."""
+    _seats: list[LeasedSession] | None = None
 
     def __init__(self, pool: Pool, claim: Claim, timeout: float, shape: Callable[[list[LeasedSession]], _T]) -> None:
         self._pool = pool
@@ -136,23 +139,10 @@ class Lease(Generic[_T]):
         """What the plan knows of it."""
         self._timeout = timeout
         self._shape = shape
-        self._seats: list[LeasedSession] | None = None
-        self._since = 0.0
-        self._reported = False
-        self.lease_id = 0
-        """A number of its own, from its granting on."""
-        self.stack = ""
-        """Where it was taken, if the manager keeps that."""
 
     def __repr__(self) -> str:
         state = "released" if self.lease_id and not self._seats else "held" if self._seats else "not acquired"
         return f"<Lease of {self.claim.wants} by {self.claim.holder}, {state}>"
-
-    async def __aenter__(self) -> _T:
-        return await self.acquire()
-
-    async def __aexit__(self, *ending: object) -> None:
-        self.release()
 
     async def acquire(self) -> _T:
         """Wait for the boards, connect those that are not, and return their sessions.
@@ -164,34 +154,44 @@ class Lease(Generic[_T]):
         pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
-        began = pool.time()
-        deadline = began + self._timeout
-        await pool.admission.admit(claim, deadline)
-        pool.counters.leases_granted += 1
-        self.lease_id = pool.counters.leases_granted
+        ready = began = pool.time()
+        if not pool.admission.admit_at_once(claim, began):
+            await pool.admission.wait(claim, began + min(self._timeout, _FOR_EVER))
+            ready = pool.time()
+        pool.counters.leases_granted = self.lease_id = pool.counters.leases_granted + 1
         pool.leases[self.lease_id] = self
-        members = [pool.members[key] for key in claim.granted]
-        self._seats = [self._seat(member) for member in members]
+        self._seats = seats = []
+        stale = []
+        for key in claim.granted:
+            member = pool.members[key]
+            seats.append(_seat(member, claim))
+            if is_fresh(member, began):
+                member.lease_is_ready()
+            else:
+                stale.append(member)
+        if stale:
+            await self._make_ready(stale, began + min(self._timeout, _FOR_EVER))
+            ready = pool.time()
+        self.since = ready
+        pool.counters.lease_waits.add(ready - began)
+        for seat in seats:
+            if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
+                self._tell(seat, events.LeaseGranted, waited=ready - began)
+        return self._shape(seats)
+
+    __aenter__ = acquire
+
+    async def __aexit__(self, *ending: object) -> None:
+        self.release()
+
+    async def _make_ready(self, stale: list[Member], deadline: float) -> None:
         try:
-            stale = [member for member in members if not is_fresh(member, began)]
-            if stale:
-                await make_ready(stale, deadline)
+            await make_ready(stale, deadline)
         except BaseException:
             self.release()
             raise
-        self._since = pool.time()
-        for member in members:
+        for member in stale:
             member.lease_is_ready()
-        for seat in self._seats:
-            self._tell(seat, events.LeaseGranted, waited=self._since - began)
-        return self._shape(self._seats)
-
-    def _seat(self, member: Member) -> LeasedSession:
-        member.begin_lease(self.claim)
-        group = member.standing.turn.group()
-        group.adopt()
-        group.join()
-        return LeasedSession(member.make_session(), group)
 
     def release(self) -> None:
         """Give the boards back. Any number of times; their sessions, as this lease yielded them, are over then."""
@@ -201,19 +201,37 @@ class Lease(Generic[_T]):
         pool = self._pool
         del pool.leases[self.lease_id]
         pool.counters.leases_released += 1
-        held = pool.time() - self._since
+        if self.is_reported:
+            held = pool.time() - self.since
+            _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
-            self._tell(seat, events.LeaseReleased, held=held, leaked=self._reported)
+            # Before it had its boards, nobody was told that it had begun.
+            if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
+                self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end()
 
+    def report(self, held: float) -> None:
+        """Tell that it is held for too long."""
+        self.is_reported = True
+        for seat in self._seats or ():
+            self._tell(seat, events.LeaseLeaked, held=held, stack=self.stack)
+
     def _tell(self, seat: LeasedSession, kind: type[events.LeaseEvent], **about: Any) -> None:
-        listeners = seat._listeners  # noqa: SLF001  the two halves of a lease
-        if listeners.wanted:
-            listeners.emit(kind, lease_id=self.lease_id, holder=self.claim.holder, **about)
+        seat._listeners.emit(  # noqa: SLF001  the two halves of a lease
+            kind, lease_id=self.lease_id, holder=self.claim.holder, **about
+        )
+
+
+def _seat(member: Member, claim: Claim) -> LeasedSession:
+    session = member.begin_lease(claim)
+    group = session._standing.turn.group()  # noqa: SLF001  the two halves of a lease
+    group.adopt()
+    group.join()
+    return LeasedSession(session, group)
 
 
 async def _stop(session: DeviceSession) -> None:

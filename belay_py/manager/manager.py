@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
-from belay_py.manager.directory import Directory
+from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
-from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.overview import Overview
+from belay_py.manager.plan import NO_TAGS, Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.manager.shutdown import Shutdown
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
@@ -33,7 +35,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager(Directory):
+class DeviceSessionManager(Overview):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
@@ -61,7 +63,10 @@ class DeviceSessionManager(Directory):
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Make the devices of the settings known, and begin to watch. The first use does it too."""
+        """Make the devices of the settings known, and begin to watch. The first use does it too.
+
+        Nothing is waited for: the devices of ``warm_up`` are connected in the background.
+        """
         self._begin()
 
     async def close(self, grace: float | None = None) -> None:
@@ -209,24 +214,19 @@ class DeviceSessionManager(Directory):
         """
         if not self._started:
             self._begin()
-        if tags is None and not device_ids:
-            raise SettingsError("a lease needs the name of a device, or tags={...}")
-        if tags is not None and device_ids:
-            raise SettingsError("a lease is of devices by name, or by tags, and not both")
-        if len(set(device_ids)) != len(device_ids):
-            raise SettingsError(f"a lease of {', '.join(device_ids)} names a device twice")
-        if count is not None and (tags is None or not isinstance(count, int) or count < 1):
-            raise SettingsError(f"count is {count!r}; it must be a whole number of at least 1, and goes with tags")
-        seconds = self.options.lease_timeout if timeout is None else timeout
-        if not isinstance(seconds, int | float) or not seconds >= 0:
+        wanted = NO_TAGS if tags is None else as_tags(tags)
+        _check_wanted(device_ids, tags, count)
+        if timeout is None:
+            timeout = self.options.lease_timeout
+        elif not isinstance(timeout, int | float) or not timeout >= 0:
             raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
-        claim = Claim(
-            Kind.LEASE, device_ids, frozenset() if tags is None else as_tags(tags), count or 1, holder=caller(1)
+        claim = Claim(Kind.LEASE, device_ids, wanted, count or 1, caller(1))
+        lease: Lease[Any] = Lease(
+            self._pool, claim, timeout, _one if count is None and len(device_ids) < 2 else _several
         )
-        seconds = min(seconds, _FOR_EVER)
-        if count is None and len(device_ids) < 2:
-            return Lease(self._pool, claim, seconds, _one)
-        return Lease(self._pool, claim, seconds, _several)
+        if self.options.leak_stacks:
+            lease.stack = stack_of(sys._getframe(1))  # noqa: SLF001  CPython's own way to the caller
+        return lease
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -264,6 +264,21 @@ class DeviceSessionManager(Directory):
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf
+
+
+def _check_wanted(device_ids: tuple[str, ...], tags: Iterable[str] | None, count: int | None) -> None:
+    if tags is None and count is None and len(device_ids) == 1 and isinstance(device_ids[0], str):
+        return  # the most frequent case is the cheapest
+    if tags is None and not device_ids:
+        raise SettingsError("a lease needs the name of a device, or tags={...}")
+    if tags is not None and device_ids:
+        raise SettingsError("a lease is of devices by name, or by tags, and not both")
+    for device_id in device_ids:
+        _check_name(device_id)
+    if len(set(device_ids)) != len(device_ids):
+        raise SettingsError(f"a lease of {', '.join(device_ids)} names a device twice")
+    if count is not None and (tags is None or not isinstance(count, int) or count < 1):
+        raise SettingsError(f"count is {count!r}; it must be a whole number of at least 1, and goes with tags")
 
 
 def _one(sessions: list[LeasedSession]) -> DeviceSession:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
+NO_TAGS: Final[frozenset[str]] = frozenset()
+
+
 class Kind(Enum):
     """What a claim is for."""
 
@@ -28,6 +31,10 @@ class Kind(Enum):
     CALL = "a call outside of leases"
     UPKEEP = "the manager itself"
     CLOSING = "the manager, which closes it"
+
+
+USES: Final = (Kind.LEASE, Kind.CALL)
+"""The claims of others than the manager."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,24 +57,36 @@ class Place:
         return self.open or self.holder is not None
 
 
-@dataclass(slots=True, eq=False)
 class Claim:
-    """What somebody wants: the boards of ``keys``, or ``count`` boards with all of ``tags``."""
+    """What somebody wants: the boards of ``keys``, or ``count`` boards with all of ``tags``.
 
-    kind: Kind
-    keys: tuple[str, ...] = ()
-    tags: frozenset[str] = frozenset()
-    count: int = 1
-    holder: str = ""
+    No dataclass: each use of a board makes one, and what it does not say costs nothing as an attribute of the class.
+    """
+
+    tags = NO_TAGS
+    count = 1
+    holder = ""
     """Who it is, for people."""
-    number: int = 0
-    since: float = 0.0
+    number = 0
+    since = 0.0
     granted: tuple[str, ...] = ()
     """The boards that it got, in the order of ``keys``."""
-    held: set[str] = field(default_factory=set)
+    held: tuple[str, ...] = ()
     """Those that it still has."""
     ticket: Any = None
     """The caller's own."""
+
+    def __init__(
+        self, kind: Kind, keys: tuple[str, ...] = (), tags: frozenset[str] = NO_TAGS, count: int = 1, holder: str = ""
+    ) -> None:
+        self.kind = kind
+        self.keys = keys
+        if tags:
+            self.tags = tags
+        if count != 1:
+            self.count = count
+        if holder:
+            self.holder = holder
 
     @property
     def wants(self) -> str:
@@ -206,7 +225,9 @@ class Plan:
         if not place.open and (self._starved or self.slots >= self.max_open):
             return False
         claim.since = now
-        self._grant(claim, (place,))
+        if not place.open:
+            self.slots += 1
+        self._hand(claim, place)
         return True
 
     def give_up(self, claim: Claim, now: float) -> Effects:
@@ -234,10 +255,9 @@ class Plan:
         """Hand a board from a claim to the manager itself, which nobody can come before."""
         place = self.places[key]
         self._take_back(claim, place, now)
-        kept = Claim(kind, (key,), since=now)
-        place.holder = kept
-        kept.granted, kept.held = (key,), {key}
-        self.granted += 1
+        kept = Claim(kind, (key,))
+        kept.since = now
+        self._hand(kept, place)
         self._closings += kind is Kind.CLOSING
         return kept
 
@@ -312,16 +332,22 @@ class Plan:
                 self.slots += 1
             place.holder = claim
         self.granted += len(chosen)
-        claim.granted = tuple([place.key for place in chosen])
-        claim.held.update(claim.granted)
+        claim.granted = claim.held = tuple([place.key for place in chosen])
+
+    def _hand(self, claim: Claim, place: Place) -> None:
+        """Grant a claim on one board, which has its slot."""
+        place.holder = claim
+        self.granted += 1
+        claim.granted = claim.held = claim.keys
 
     def _take_back(self, claim: Claim, place: Place, now: float) -> None:
-        claim.held.discard(place.key)
+        claim.held = () if len(claim.held) == 1 else tuple([key for key in claim.held if key != place.key])
         place.holder = None
         self.released += 1
-        if claim.kind in (Kind.LEASE, Kind.CALL):
+        if claim.kind in USES:
             place.last_used = now
-        self._closings -= claim.kind is Kind.CLOSING
+        elif claim.kind is Kind.CLOSING:
+            self._closings -= 1
 
     def _refuse(self, place: Place) -> tuple[list[Claim], Effects]:
         """Withdraw the claims on a board by name, which nobody gets any more; return them."""
@@ -389,9 +415,8 @@ class Plan:
         idle.sort(key=lambda place: place.last_used)
         effects: Effects = []
         for place in idle[: max(0, missing)]:
-            closing = Claim(Kind.CLOSING, (place.key,), granted=(place.key,), held={place.key})
-            place.holder = closing
-            self.granted += 1
+            closing = Claim(Kind.CLOSING, (place.key,))
+            self._hand(closing, place)
             self._closings += 1
             effects.append(Close(place.key, closing))
         return effects

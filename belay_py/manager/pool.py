@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BelayError, SessionClosed
@@ -25,13 +26,25 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  one process has one number; asking the system for it costs more than a lease's plan
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no forks
+    os.register_at_fork(after_in_child=_forked)
+
+
 class Pool:
     """The shared state of one manager's parts."""
 
     def __init__(self, options: DeviceSessionManagerOptions) -> None:
         self.options = options
         self.plan = Plan(max_open=options.max_sessions, max_waiting=options.max_waiting)
-        self.admission = Admission(self.plan, self._evict)
+        self.admission = Admission(self.plan, self._evict, self.time)
         self.members: dict[str, Member] = {}
         self.leases: dict[int, Lease[Any]] = {}
         """Those that are held, by their numbers."""
@@ -41,16 +54,24 @@ class Pool:
         self.on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None
         self.observers: list[Callable[[SessionEvent, Member], None]] = []
         """The manager's own parts that follow events; they are told before the listeners."""
+        self.forgetting: list[Callable[[Member], None]] = []
+        """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
+        """The chance in delays and lifetimes."""
+        self.quarantined: dict[str, Callable[[], BelayError]] = {}
+        """Boards that are left alone, and what to tell those who want them."""
+        self.at_close: list[Callable[[], None]] = []
+        """What to call when the manager begins to close, at once."""
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._process = os.getpid()
+        self._process = _forks
 
     # -- where and when -----------------------------------------------------------------------------------------
 
     def time(self) -> float:
         """The loop's clock, in seconds."""
-        return self.loop.time()
+        return (self._loop or self.loop).time()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -61,11 +82,11 @@ class Pool:
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
-        if self._process != os.getpid():
+        if self._process != _forks:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if self.loop is not _running_loop():
+        if _running_loop() is not (self._loop or self.loop):
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -123,8 +144,10 @@ class Pool:
         """Make a device known. Raises `SessionClosed` when the manager closes."""
         if self.plan.draining:
             raise SessionClosed("the manager is closing, or was closed; make a new one")
-        member = self.members[key] = Member(self, key, options, declared=declared, on_connect=on_connect)
-        self.admission.perform(self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time()))
+        effects = self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time())
+        place = self.plan.places[key]
+        member = self.members[key] = Member(self, place, options, declared=declared, on_connect=on_connect)
+        self.admission.perform(effects)
         return member
 
     def member(self, key: str) -> Member:
@@ -143,28 +166,37 @@ class Pool:
         lost, effects = self.plan.drop(member.key)
         self.admission.refuse(lost, lambda: SessionClosed(f"the session {member.key!r} was removed; create it anew"))
         self.admission.perform(effects)
+        for observer in self.forgetting:
+            observer(member)
+
+    def forget_disposed(self, member: Member) -> bool:
+        """Forget a device that was known only for its session, which is over; return whether it was one of these."""
+        if member.declared or member.forgotten or member.session is not None or member.place.holder is not None:
+            return False
+        self.forget(member)
+        return True
 
     # -- boards that come back, or are closed -------------------------------------------------------------------
 
     def checked_in(self, member: Member, claim: Claim) -> None:
         """Give a board on, or look after it first."""
-        if claim.kind is Kind.LEASE or claim.kind is Kind.CALL:
+        if claim.kind is not Kind.CLOSING:
             reason = self._close_at_checkin(member, claim)
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
                 return
-            if claim.kind is Kind.LEASE and member.options.checkin == "soft_reset" and member.is_usable:
+            if member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
                 self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
                 return
         self.admission.release(claim, member.key)
+        if member.session is None:
+            self.forget_disposed(member)
 
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
-        if not member.is_usable:
-            return None
-        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE:
+        if not self.options.enable_session_pooling and claim.kind is Kind.LEASE and member.is_usable:
             return "requested"
-        return None
+        return "expired" if member.overdue else None
 
     async def _soft_reset(self, member: Member, claim: Claim) -> None:
         try:
@@ -202,10 +234,10 @@ class Upkeep:
     """The manager's own use of a board that a claim of its own holds: the block's operations have the board."""
 
     def __init__(self, member: Member, claim: Claim) -> None:
-        self._member = member
         member.begin_lease(claim)
-        self._group = member.standing.turn.group()
-        self._last_used = member.standing.last_used
+        self._standing = member.standing  # the session may be closed for good meanwhile
+        self._group = self._standing.turn.group()
+        self._last_used = self._standing.last_used
         self._group.adopt()
 
     async def __aenter__(self) -> None:
@@ -213,5 +245,5 @@ class Upkeep:
 
     async def __aexit__(self, *ending: object) -> None:
         self._group.leave()
-        self._member.standing.last_used = self._last_used  # it counts as nobody's use
+        self._standing.last_used = self._last_used  # it counts as nobody's use
         self._group.end()

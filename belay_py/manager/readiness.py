@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+from belay_py.session.vitals import ask
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,7 +22,8 @@ LOOKS_BROKEN: Final = (SessionTimeout, Disconnected, OutcomeUnknown, ProtocolVio
 def is_fresh(member: Member, now: float) -> bool:
     """Whether the board is connected and was heard of a short while ago."""
     standing = member.standing
-    return standing.usable and now - standing.last_begun < member.options.check_after
+    channel = standing.channel  # it is of the manager's loop, in which leases are taken
+    return channel is not None and channel.in_step and now - standing.last_begun < member.options.check_after
 
 
 async def make_ready(members: list[Member], deadline: float) -> None:
@@ -51,7 +53,7 @@ async def _make_ready(member: Member, deadline: float) -> None:
 
 async def give_a_sign(member: Member, deadline: float) -> None:
     """Ask a board that the caller holds for a sign of life. Raises one of `LOOKS_BROKEN`."""
-    await member.make_session().execute(b"", timeout=max(0.0, min(_LONGEST_CHECK, deadline - _now())))
+    await ask(member.make_session(), b"", max(0.0, min(_LONGEST_CHECK, deadline - _now())))
 
 
 async def _all(work: list[Coroutine[None, None, None]]) -> None:

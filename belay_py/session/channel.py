@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from belay_py.transports.base import Transport
 
 
+_READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
 _log = logging.getLogger(__name__)
 
 # A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
@@ -135,7 +136,7 @@ class Channel(asyncio.Protocol):
     @property
     def in_step(self) -> bool:
         """Whether the board is at a verified prompt, so that code may be sent."""
-        return self.repl.state is ReplState.READY and not self._ended
+        return self.repl.state is _READY and not self._closed.done()
 
     @property
     def exchange(self) -> asyncio.Future[Event] | None:

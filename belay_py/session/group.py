@@ -48,11 +48,11 @@ class Turns:
 
     def release(self) -> None:
         """Give the turn on. While a group is on, whoever held it was a member of the innermost one."""
-        (self._groups[-1].turn if self._groups else self._gate).release()
+        (self._groups[-1] if self._groups else self._gate).release()
 
     def _of_caller(self) -> Gate:
         mine = [group for group in _memberships.get() if group in self._groups and group.is_open]
-        return mine[-1].turn if mine else self._gate
+        return mine[-1] if mine else self._gate
 
     def group(self) -> Group:
         """A group that has not begun."""
@@ -92,19 +92,15 @@ class Turns:
             self.take = self._gate.take
 
 
-class Group:
-    """One group of operations, from `begin` to `end`."""
+class Group(Turn):
+    """One group of operations, from `begin` to `end`: the turn inside of it, which its members take."""
+
+    is_open = False
+    """Whether members may still queue inside."""
 
     def __init__(self, turns: Turns) -> None:
-        self.turn = Turn()
-        """Whose turn it is inside the group."""
+        super().__init__()
         self._turns = turns
-        self._begun = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether members may still queue inside."""
-        return self._begun
 
     async def begin(self, deadline: float) -> None:
         """Wait for the session's turn and keep it. Raises `SessionTimeout`."""
@@ -113,7 +109,7 @@ class Group:
 
     def adopt(self) -> None:
         """Begin with a turn that the caller has."""
-        self._begun = True
+        self.is_open = True
         self._turns.enter(self)
 
     async def give_back(self) -> None:
@@ -122,12 +118,12 @@ class Group:
         Those that wait are refused, and those that run were cancelled: what is waited for is a recovery, which has a
         deadline of its own. A cancellation meanwhile comes after it, so that the turn has one owner at any time.
         """
-        self._begun = False
-        self.turn.refuse()
+        self.is_open = False
+        self.refuse()
         cancelled: asyncio.CancelledError | None = None
-        while not self.turn.take():
+        while not self.take():
             freed = asyncio.get_running_loop().create_future()
-            self.turn.when_free = functools.partial(_resolve, freed)
+            self.when_free = functools.partial(_resolve, freed)
             try:
                 await freed
             except asyncio.CancelledError as error:
@@ -136,10 +132,15 @@ class Group:
         if cancelled is not None:
             raise cancelled
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether the running task is a member."""
+        return self in _memberships.get()
+
     @contextlib.contextmanager
     def membership(self) -> Iterator[None]:
         """Make the running task, and the tasks that it starts in here, members."""
-        if self in _memberships.get():
+        if self.is_joined:
             yield
             return
         self.join()
@@ -150,26 +151,26 @@ class Group:
 
     def join(self) -> None:
         """Make the running task a member, and the tasks that it starts from now on."""
-        # Without those that are over: they may have been left in another task than this.
-        _memberships.set((*(group for group in _memberships.get() if group.is_open), self))
+        mine = _memberships.get()
+        if mine:  # without those that are over: they may have been left in another task than this
+            mine = tuple([group for group in mine if group.is_open])
+        _memberships.set((*mine, self))
 
     def leave(self) -> None:
         """Let the running task be no member any more."""
-        _memberships.set(tuple(group for group in _memberships.get() if group is not self))
-
-    def refuse(self) -> bool:
-        """Let no operation begin any more: those that wait inside raise `SessionClosed`. Return whether one runs."""
-        return self.turn.refuse()
+        mine = _memberships.get()
+        if mine:
+            _memberships.set(() if mine == (self,) else tuple([group for group in mine if group is not self]))
 
     def end(self) -> None:
         """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""
-        if not self._begun:
+        if not self.is_open:
             return
-        self._begun = False
-        if self.turn.take():
+        self.is_open = False
+        if self.take():
             self._turns.leave(self)
         else:
-            self.turn.when_free = lambda: self._turns.leave(self)
+            self.when_free = lambda: self._turns.leave(self)
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

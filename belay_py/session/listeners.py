@@ -66,6 +66,8 @@ class Listeners:
         self._lifecycle = lifecycle
         self._listeners = Subscriptions()
         self.keeper: Keeper | None = None
+        self.wanted = False
+        """Whether anybody wants all events, also those that come with every operation or lease."""
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each event from now on; return what ends that, any number of times.
@@ -81,13 +83,9 @@ class Listeners:
 
         return unsubscribe
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody wants all events, also those that come with every operation or lease."""
-        return bool(self._listeners) or (self.keeper is not None and self.keeper.wants_changes)
-
     def watch_changes(self) -> None:
         """Follow the changes of state as long as anybody wants them: each costs an event."""
+        self.wanted = bool(self._listeners) or (self.keeper is not None and self.keeper.wants_changes)
         self._lifecycle.watch(self._state_changed if self.wanted else None)
 
     def emit(self, kind: type[SessionEvent], **about: Any) -> None:

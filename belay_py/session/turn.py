@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 class Turn:
     """First come, first served, by direct hand-off: nobody barges in between a release and the next waiter."""
 
-    __slots__ = ("_held", "_refused", "_waiters", "when_free")
+    when_free: Callable[[], None] | None = None
+    """Called when the turn becomes free with nobody waiting."""
+    _held = False
+    _refused = False
 
     def __init__(self) -> None:
-        self.when_free: Callable[[], None] | None = None
-        """Called when the turn becomes free with nobody waiting."""
-        self._held = False
-        self._refused = False
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     def take(self) -> bool:
