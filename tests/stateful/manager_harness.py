@@ -197,10 +197,10 @@ class ManagerHarness(RuleBasedStateMachine):
             assert took <= timeout + RECOVERY_TIMEOUT + SLACK, f"{caller.name} took {took} s of {timeout}"
         sessions = got if isinstance(got, tuple) else (got,)
         held = [session.device_id for session in sessions]
-        assert set(held) == set(lease.claim.granted) == lease.claim.held, "all or none"
+        assert set(held) == set(lease.claim.granted) == set(lease.claim.held), "all or none"
         for other in self.callers:
             if other is not caller and other.lease is not None:
-                assert not other.has & set(held) & other.lease.claim.held, "two have one board"
+                assert not other.has & set(held) & set(other.lease.claim.held), "two have one board"
                 waits = other.lease.claim.number in self.manager._pool.plan.waiting
                 barged = waits and other.key is not None and other.key in held and other.arrived < caller.arrived
                 assert not barged, f"{caller.name} came before {other.name}"
@@ -339,7 +339,7 @@ class ManagerHarness(RuleBasedStateMachine):
         held = [key for key, place in places.items() if place.holder is not None]
         assert plan.granted == plan.released + len(held)
         for claim in plan.claims():
-            assert claim.held == {key for key, place in places.items() if place.holder is claim}
+            assert set(claim.held) == {key for key, place in places.items() if place.holder is claim}
         assert len(plan.waiting) <= plan.max_waiting
         assert pool.counters.leases_granted == pool.counters.leases_released + len(pool.leases)
         assert all(lease.claim.held for lease in pool.leases.values())
