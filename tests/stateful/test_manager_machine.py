@@ -45,6 +45,8 @@ SOME_KEY = st.sampled_from(KEYS)
 PROGRAM = st.sampled_from([*PROGRAMS, *["prints"] * len(PROGRAMS)])
 TIMEOUTS = st.sampled_from([0.0, 0.05, 1.0, 5.0, 60.0])
 HOLDS = st.sampled_from([0.0, 0.0, 0.1, 2.0, 30.0])
+THEN = st.sampled_from([None, 0.001, 0.5, 3.0])
+"""How long the machine waits after it has started something; None: the next thing happens at once."""
 
 
 class ManagerMachine(ManagerHarness):
@@ -52,7 +54,7 @@ class ManagerMachine(ManagerHarness):
 
     @initialize(
         max_sessions=st.integers(1, 4),
-        max_waiting=st.sampled_from([2, 1000]),
+        max_waiting=st.sampled_from([2, 1000, 1000, 1000]),
         checkin=st.sampled_from(["leave", "interrupt", "soft_reset"]),
     )
     def choose(self, max_sessions: int, max_waiting: int, checkin: str) -> None:
@@ -100,13 +102,25 @@ class ManagerMachine(ManagerHarness):
 
     # -- using them ---------------------------------------------------------------------------------------------
 
-    @rule(key=SOME_KEY, timeout=TIMEOUTS, programs=st.lists(PROGRAM, max_size=2), hold=HOLDS)
-    def lease(self, key: str, timeout: float, programs: list[str], hold: float) -> None:
+    @rule(key=SOME_KEY, timeout=TIMEOUTS, programs=st.lists(PROGRAM, max_size=2), hold=HOLDS, then=THEN)
+    def lease(self, key: str, timeout: float, programs: list[str], hold: float, then: float | None) -> None:
         self.lease_of((key,), None, timeout, programs, hold).key = key
+        self.go_on(then)
 
-    @rule(keys=st.lists(SOME_KEY, min_size=2, max_size=3, unique=True), timeout=TIMEOUTS, program=PROGRAM, hold=HOLDS)
-    def lease_several(self, keys: list[str], timeout: float, program: str, hold: float) -> None:
+    def go_on(self, then: float | None) -> None:
+        if then is not None:
+            self.let_time_pass(then)
+
+    @rule(
+        keys=st.lists(SOME_KEY, min_size=2, max_size=3, unique=True),
+        timeout=TIMEOUTS,
+        program=PROGRAM,
+        hold=HOLDS,
+        then=THEN,
+    )
+    def lease_several(self, keys: list[str], timeout: float, program: str, hold: float, then: float | None) -> None:
         self.lease_of(tuple(keys), None, timeout, [program], hold)
+        self.go_on(then)
 
     @rule(
         tags=st.sampled_from([{"left"}, {"fast"}, {"left", "fast"}, set[str]()]),
@@ -114,9 +128,13 @@ class ManagerMachine(ManagerHarness):
         timeout=TIMEOUTS,
         program=PROGRAM,
         hold=HOLDS,
+        then=THEN,
     )
-    def lease_any(self, tags: set[str], count: int | None, timeout: float, program: str, hold: float) -> None:
+    def lease_any(
+        self, tags: set[str], count: int | None, timeout: float, program: str, hold: float, then: float | None
+    ) -> None:
         self.lease_of((), (tags, count), timeout, [program], hold)
+        self.go_on(then)
 
     def lease_of(
         self,
@@ -152,14 +170,15 @@ class ManagerMachine(ManagerHarness):
             f"lease of {wanted}", work, timeout + RECOVERY_TIMEOUT + 3 * each + hold, *OF_LEASE
         )
 
-    @rule(key=SOME_KEY, timeout=TIMEOUTS, program=PROGRAM)
-    def call(self, key: str, timeout: float, program: str) -> None:
+    @rule(key=SOME_KEY, timeout=TIMEOUTS, program=PROGRAM, then=THEN)
+    def call(self, key: str, timeout: float, program: str, then: float | None) -> None:
         async def work(caller: Caller) -> None:
             session = self.manager.get(key)
             if session is not None:
                 await self.execute(caller, session, program, timeout)
 
         self.start(f"call on {key}", work, timeout + RECOVERY_TIMEOUT, *OF_LEASE)
+        self.go_on(then)
 
     @rule(key=SOME_KEY, how=st.sampled_from(["disconnect", "close", "reconnect", "interrupt", "soft_reset"]))
     def do_something_else(self, key: str, how: str) -> None:
@@ -197,13 +216,24 @@ class ManagerMachine(ManagerHarness):
     def let_turns_pass(self, count: int) -> None:
         self.turns(count)
 
-    @rule(key=SOME_KEY)
-    def lose_the_link(self, key: str) -> None:
-        self.boards[key].lose("pulled")
+    @rule(key=SOME_KEY, how=st.sampled_from(["lose", "unplug", "hang", "restart", "soft reset"]), away=st.booleans())
+    def trouble(self, key: str, how: str, *, away: bool) -> None:
+        async def happen() -> None:
+            board = self.boards[key]
+            match how:
+                case "lose":
+                    board.lose("pulled")
+                case "unplug":
+                    board.unplug()
+                case "hang":
+                    board.silent = True
+                case "soft reset":
+                    board.restart(SoftReset())
+                case _:
+                    board.away = 0.5 if away else None
+                    board.restart(HardReset())
 
-    @rule(key=SOME_KEY)
-    def unplug(self, key: str) -> None:
-        self.boards[key].unplug()
+        self.run(happen())
 
     @rule(key=SOME_KEY)
     def replug(self, key: str) -> None:
@@ -211,18 +241,6 @@ class ManagerMachine(ManagerHarness):
             self.boards[key].replug()
 
         self.run(replug())
-
-    @rule(key=SOME_KEY)
-    def hang(self, key: str) -> None:
-        self.boards[key].silent = True
-
-    @rule(key=SOME_KEY, how=st.sampled_from([SoftReset(), HardReset()]), away=st.sampled_from([None, 0.5]))
-    def restart(self, key: str, how: SoftReset | HardReset, away: float | None) -> None:
-        async def restart() -> None:
-            self.boards[key].away = away
-            self.boards[key].restart(how)
-
-        self.run(restart())
 
     @rule(key=SOME_KEY, how=st.sampled_from(["well", "executes", "fails", "hangs"]))
     def prepare_differently(self, key: str, how: str) -> None:
