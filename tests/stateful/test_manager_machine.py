@@ -270,7 +270,7 @@ def test_a_manager_keeps_its_promises_whoever_does_what() -> None:
     run_state_machine_as_test(
         ManagerMachine,
         settings=settings(
-            max_examples=30, phases=[Phase.generate], stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=450, phases=[Phase.generate], stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
     print(ManagerMachine.steps, "steps;", dict(sorted(ManagerMachine.seen.items())))
