@@ -59,8 +59,7 @@ async def _connect(pool: Pool, member: Member) -> None:
     claim = Claim(Kind.CALL, (member.key,), holder="the manager, at its warm-up")
     await pool.admission.admit(claim, deadline)
     async with Upkeep(member, claim):
-        if not member.standing.usable:
-            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+        await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf
