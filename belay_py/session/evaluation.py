@@ -56,10 +56,10 @@ class Evaluations:
     async def _run(self, source: bytes, deadline: float) -> bytes:
         """Run code that looks the encoder up before it does anything; where that is missing, send it and run again."""
         standing = self._standing
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             epoch = standing.boot_epoch
             try:
-                output = await self._execute(source, deadline)
+                output = await (self._install_and_execute if attempt else self._execute)(source, deadline)
             except ExecutionError as error:
                 if not _tells_that_it_is_missing(error):
                     raise
@@ -75,10 +75,14 @@ class Evaluations:
                 # Where nothing else tells one life of the interpreter from the next, this does.
                 restarted = was_there and channel is not None and not channel.tells_restarts
                 await self._look_for_restart(deadline, restarted=restarted)
-            async with self._undisturbed(deadline):
-                with _not_the_callers():
-                    await self._install(deadline)
         raise failure
+
+    async def _install_and_execute(self, source: bytes, deadline: float) -> bytes:
+        """Send the encoder and run code, with nobody in between who might restart the board."""
+        async with self._undisturbed(deadline):
+            with _not_the_callers():
+                await self._install(deadline)
+            return await self._execute(source, deadline)
 
     async def _run_looked_up(self, source: bytes, deadline: float) -> bytes:
         """Run code that could not look the encoder up itself, right after that was done for it."""
