@@ -179,6 +179,8 @@ class Member:
                 self._was_lost = False
             case events.SessionDisconnected():
                 self._was_lost = event.reason == "unexpected"
+                if self._was_lost and self.claim is not None and self._epoch_of_lease is None:
+                    self._epoch_of_lease = self.standing.boot_epoch  # several operations of one call rely on it too
                 pool.admission.perform(pool.plan.closed(self.key))
             case events.SessionError():
                 self._was_lost = True
