@@ -139,8 +139,7 @@ class Soak:
             medians = [statistics.median(part) for part in parts]
             highest = [max(part) for part in parts]
             grown = medians[2] / medians[1] - 1
-            out(f"{what:12} medians {medians}, highest {highest} of the thirds: {grown:+.2%} at last
-")
+            out(f"{what:12} medians {medians}, highest {highest} of the thirds: {grown:+.2%} at last\n")
             status |= grown > ROOM_FOR_CHANCE[what]
         return status
 
