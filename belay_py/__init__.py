@@ -35,8 +35,11 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
     from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
+    from belay_py.manager.health import HealthFinding as HealthFinding
+    from belay_py.manager.health import ManagerHealth as ManagerHealth
     from belay_py.manager.leases import Lease as Lease
     from belay_py.manager.manager import DeviceSessionManager as DeviceSessionManager
+    from belay_py.manager.statistics import ManagerStatistics as ManagerStatistics
     from belay_py.options import CircuitBreakerOptions as CircuitBreakerOptions
     from belay_py.options import CommunicationOptions as CommunicationOptions
     from belay_py.options import DeviceSessionManagerOptions as DeviceSessionManagerOptions
@@ -85,8 +88,10 @@ _HOMES = {
         "VirtualBoardUnavailable",
     ),
     "belay_py.lifecycle": ("DeviceSessionState",),
+    "belay_py.manager.health": ("HealthFinding", "ManagerHealth"),
     "belay_py.manager.leases": ("Lease",),
     "belay_py.manager.manager": ("DeviceSessionManager",),
+    "belay_py.manager.statistics": ("ManagerStatistics",),
     "belay_py.options": (
         "CircuitBreakerOptions",
         "CommunicationOptions",
@@ -101,8 +106,8 @@ _HOMES = {
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
-    "belay_py.settings": ("Settings", "load_settings"),
     "belay_py.session.statistics": ("SessionStatistics",),
+    "belay_py.settings": ("Settings", "load_settings"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

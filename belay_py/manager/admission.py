@@ -74,13 +74,21 @@ class Admission:
         if effects:
             self.perform(effects)
         if self._bystanders:
-            bystanders, self._bystanders = self._bystanders, []
-            for waiter in bystanders:
-                if not waiter.done():
-                    waiter.set_result(None)
+            self._tell_bystanders()
+
+    def closed(self, key: str) -> None:
+        """Note that a board is not connected any more, and give its room to the next."""
+        self.perform(self.plan.closed(key))
+        self._tell_bystanders()
+
+    def _tell_bystanders(self) -> None:
+        bystanders, self._bystanders = self._bystanders, []
+        for waiter in bystanders:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def next_release(self) -> None:
-        """Wait until somebody gives a board back, without wanting it."""
+        """Wait until somebody gives a board back, or the room of one, without wanting it."""
         waiter = asyncio.get_running_loop().create_future()
         self._bystanders.append(waiter)
         await waiter

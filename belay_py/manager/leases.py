@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -124,11 +125,13 @@ class Lease(Generic[_T]):
 
     lease_id = 0
     """A number of its own, from its granting on."""
+    since = math.inf
+    """When its boards were ready, on the loop's clock."""
+    is_reported = False
+    """Whether it was told that it is held for too long."""
     stack = ""
     """Where it was taken, if the manager keeps that."""
     _seats: list[LeasedSession] | None = None
-    _since = 0.0
-    _reported = False
 
     def __init__(self, pool: Pool, claim: Claim, timeout: float, shape: Callable[[list[LeasedSession]], _T]) -> None:
         self._pool = pool
@@ -151,10 +154,10 @@ class Lease(Generic[_T]):
         pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
-        self._since = began = pool.time()
+        ready = began = pool.time()
         if not pool.admission.admit_at_once(claim, began):
             await pool.admission.wait(claim, began + min(self._timeout, _FOR_EVER))
-            self._since = pool.time()
+            ready = pool.time()
         pool.counters.leases_granted = self.lease_id = pool.counters.leases_granted + 1
         pool.leases[self.lease_id] = self
         self._seats = seats = []
@@ -168,9 +171,12 @@ class Lease(Generic[_T]):
                 stale.append(member)
         if stale:
             await self._make_ready(stale, began + min(self._timeout, _FOR_EVER))
+            ready = pool.time()
+        self.since = ready
+        pool.counters.lease_waits.add(ready - began)
         for seat in seats:
             if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
-                self._tell(seat, events.LeaseGranted, waited=self._since - began)
+                self._tell(seat, events.LeaseGranted, waited=ready - began)
         return self._shape(seats)
 
     __aenter__ = acquire
@@ -184,7 +190,6 @@ class Lease(Generic[_T]):
         except BaseException:
             self.release()
             raise
-        self._since = self._pool.time()
         for member in stale:
             member.lease_is_ready()
 
@@ -196,14 +201,24 @@ class Lease(Generic[_T]):
         pool = self._pool
         del pool.leases[self.lease_id]
         pool.counters.leases_released += 1
+        if self.is_reported:
+            held = pool.time() - self.since
+            _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
-            if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
-                self._tell(seat, events.LeaseReleased, held=pool.time() - self._since, leaked=self._reported)
+            # Before it had its boards, nobody was told that it had begun.
+            if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
+                self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end()
+
+    def report(self, held: float) -> None:
+        """Tell that it is held for too long."""
+        self.is_reported = True
+        for seat in self._seats or ():
+            self._tell(seat, events.LeaseLeaked, held=held, stack=self.stack)
 
     def _tell(self, seat: LeasedSession, kind: type[events.LeaseEvent], **about: Any) -> None:
         seat._listeners.emit(  # noqa: SLF001  the two halves of a lease

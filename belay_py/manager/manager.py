@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
-from belay_py.manager.directory import Directory
+from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
+from belay_py.manager.overview import Overview
 from belay_py.manager.plan import NO_TAGS, Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.manager.shutdown import Shutdown
@@ -33,7 +35,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager(Directory):
+class DeviceSessionManager(Overview):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
@@ -61,7 +63,10 @@ class DeviceSessionManager(Directory):
     # -- life ---------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Make the devices of the settings known, and begin to watch. The first use does it too."""
+        """Make the devices of the settings known, and begin to watch. The first use does it too.
+
+        Nothing is waited for: the devices of ``warm_up`` are connected in the background.
+        """
         self._begin()
 
     async def close(self, grace: float | None = None) -> None:
@@ -215,9 +220,12 @@ class DeviceSessionManager(Directory):
         elif not isinstance(timeout, int | float) or not timeout >= 0:
             raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
         claim = Claim(Kind.LEASE, device_ids, wanted, count or 1, caller(1))
-        if count is None and len(device_ids) < 2:
-            return Lease(self._pool, claim, timeout, _one)
-        return Lease(self._pool, claim, timeout, _several)
+        lease: Lease[Any] = Lease(
+            self._pool, claim, timeout, _one if count is None and len(device_ids) < 2 else _several
+        )
+        if self.options.leak_stacks:
+            lease.stack = stack_of(sys._getframe(1))  # noqa: SLF001  CPython's own way to the caller
+        return lease
 
     # -- events -------------------------------------------------------------------------------------------------
 

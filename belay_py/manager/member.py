@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from belay_py import events
 from belay_py.devices.identity import makes_its_board
@@ -16,6 +16,7 @@ from belay_py.session.session import DeviceSession
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from belay_py.manager.health import HealthFinding
     from belay_py.manager.plan import Place
     from belay_py.manager.pool import Pool
     from belay_py.options import DeviceSessionOptions
@@ -52,12 +53,21 @@ class Member:
         """Whether the manager knows it no more."""
         self.opened_at = 0.0
         """When it was connected, on the loop's clock."""
+        self.overdue = False
+        """Whether it is to be closed at its checkin: it was open for too long."""
+        self.finding: HealthFinding | None = None
+        """What the latest look at its board has found."""
+        self.link_errors = 0
+        """Those of its session, at the latest health check."""
+        self.endings_at_loss = 0
+        """How often it had been disconnected on purpose when its link was lost last."""
         self._on_connect = on_connect
         self._pool = pool
         self.unique_id: str | None = None
         """The board's, once it was connected."""
         self._epoch_of_lease: int | None = None
-        self._was_lost = False
+        self.was_lost = False
+        """Whether its link has ended by itself, or its board could not be brought back into step."""
 
     @property
     def standing(self) -> Standing:
@@ -74,10 +84,16 @@ class Member:
         """Return its session, a new one if there is none."""
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
+            self.link_errors = 0
             keep(self.session, self)
             self.watch_changes()
-            self._pool.emit(events.SessionCreated(session=self.session))
+            self._pool.emit(events.SessionCreated(session=self.session), self)
         return self.session
+
+    def tell(self, kind: type[events.SessionEvent], **about: Any) -> None:
+        """Tell an event of its session, which is there."""
+        assert self.session is not None, "what happens, happens to a session"
+        self.session._listeners.emit(kind, **about)  # noqa: SLF001  a keeper and what it keeps
 
     def watch_changes(self) -> None:
         """Follow the session's changes of state as long as anybody listens to the manager."""
@@ -101,6 +117,7 @@ class Member:
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
         self.claim = claim
+        self._pool.counters.calls += 1
         return True
 
     async def wait(self, deadline: float) -> None:
@@ -111,6 +128,7 @@ class Member:
         claim = Claim(Kind.CALL, (self.key,))
         await self._pool.admission.admit(claim, deadline)
         self.claim = claim
+        self._pool.counters.calls += 1
 
     def release(self) -> None:
         """See `Keeper`."""
@@ -124,8 +142,10 @@ class Member:
         self._pool.require_here()
         assert self.session is not None, "a session that is used is there"
         standing = self.standing
-        if not standing.lifecycle.allows("connect") or (self._was_lost and not self.options.enable_auto_reconnect):
+        if not standing.lifecycle.allows("connect") or (self.was_lost and not self.options.enable_auto_reconnect):
             return
+        if (why := self._pool.quarantined.get(self.key)) is not None:
+            raise why()
         epoch = self._epoch_of_lease
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
         await self.session._link.connect_in_turn(limit)  # noqa: SLF001  a keeper and what it keeps
@@ -176,19 +196,22 @@ class Member:
             case events.SessionConnected():
                 pool.plan.opened(self.key)
                 self.opened_at = pool.time()
-                self._was_lost = False
+                self.overdue = False
+                self.was_lost = False
             case events.SessionDisconnected():
-                self._was_lost = event.reason == "unexpected"
-                if self._was_lost and self.claim is not None and self._epoch_of_lease is None:
+                self.was_lost = event.reason == "unexpected"
+                if self.was_lost and self.claim is not None and self._epoch_of_lease is None:
                     self._epoch_of_lease = self.standing.boot_epoch  # several operations of one call rely on it too
-                pool.admission.perform(pool.plan.closed(self.key))
+                pool.admission.closed(self.key)
             case events.SessionError():
-                self._was_lost = True
+                self.was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
             case events.SessionDisposed():
                 self.standing.keeper = None  # it is connected no more, whoever still has it
                 self.session = None
         pool.emit(event, self)
+        if self.session is None:
+            pool.forget_disposed(self)
 
     async def _closed_after_error(self) -> None:
         channel = None if self.session is None else self.standing.channel
@@ -197,7 +220,7 @@ class Member:
             if self.session is not None and self.standing.channel is not channel:
                 return  # it was connected again meanwhile
         if self.key in self._pool.plan.places:
-            self._pool.admission.perform(self._pool.plan.closed(self.key))
+            self._pool.admission.closed(self.key)
 
     # -- leases -------------------------------------------------------------------------------------------------
 

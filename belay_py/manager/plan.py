@@ -160,22 +160,13 @@ class Plan:
         place = self.places.pop(key)
         if place.occupies:
             self.slots -= 1
-        lost = [claim for claim in place.queue.values() if claim.keys]
-        effects: Effects = []
-        for claim in lost:
-            effects += self.give_up(claim, 0.0)
-        place.queue.clear()
-        return lost, effects + self._advance([])
+        return self._refuse(place)
 
     def bar(self, key: str) -> tuple[list[Claim], Effects]:
         """Give a board to nobody but the manager; return the claims on it by name, which are given up."""
         place = self.places[key]
         place.barred = True
-        lost = [claim for claim in place.queue.values() if claim.keys]
-        effects: Effects = []
-        for claim in lost:
-            effects += self.give_up(claim, 0.0)
-        return lost, effects
+        return self._refuse(place)
 
     def unbar(self, key: str) -> Effects:
         """Give a board to everybody again."""
@@ -225,9 +216,11 @@ class Plan:
 
     def take(self, place: Place, claim: Claim, now: float) -> bool:
         """Grant a claim on one board if that takes nothing from anybody; return whether it did."""
-        if place.holder is not None or place.queue:
+        mine = claim.kind is Kind.UPKEEP
+        if place.holder is not None or (self.draining and not mine):
             return False
-        if (place.barred or self.draining) and claim.kind is not Kind.UPKEEP:
+        # Those who wait for a barred board cannot have it, so the manager passes nobody.
+        if (not mine) if place.barred else place.queue:
             return False
         if not place.open and (self._starved or self.slots >= self.max_open):
             return False
@@ -355,6 +348,13 @@ class Plan:
             place.last_used = now
         elif claim.kind is Kind.CLOSING:
             self._closings -= 1
+
+    def _refuse(self, place: Place) -> tuple[list[Claim], Effects]:
+        """Withdraw the claims on a board by name, which nobody gets any more; return them."""
+        lost = [claim for claim in place.queue.values() if claim.keys]
+        # All of them first: what the next one could have meanwhile, it can not have either.
+        changed = [other for claim in lost for other in self._unqueue(claim)]
+        return lost, self._advance(changed)
 
     def _unqueue(self, claim: Claim) -> list[Place]:
         """Take a claim out of every queue; return the boards that others may get now."""

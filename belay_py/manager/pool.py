@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
-from belay_py.manager.plan import USES, Claim, Kind, Plan
+from belay_py.manager.plan import Claim, Kind, Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
@@ -53,7 +54,15 @@ class Pool:
         self.on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None
         self.observers: list[Callable[[SessionEvent, Member], None]] = []
         """The manager's own parts that follow events; they are told before the listeners."""
+        self.forgetting: list[Callable[[Member], None]] = []
+        """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
+        """The chance in delays and lifetimes."""
+        self.quarantined: dict[str, Callable[[], BelayError]] = {}
+        """Boards that are left alone, and what to tell those who want them."""
+        self.at_close: list[Callable[[], None]] = []
+        """What to call when the manager begins to close, at once."""
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = _forks
@@ -155,12 +164,21 @@ class Pool:
         lost, effects = self.plan.drop(member.key)
         self.admission.refuse(lost, lambda: SessionClosed(f"the session {member.key!r} was removed; create it anew"))
         self.admission.perform(effects)
+        for observer in self.forgetting:
+            observer(member)
+
+    def forget_disposed(self, member: Member) -> bool:
+        """Forget a device that was known only for its session, which is over; return whether it was one of these."""
+        if member.declared or member.forgotten or member.session is not None or member.place.holder is not None:
+            return False
+        self.forget(member)
+        return True
 
     # -- boards that come back, or are closed -------------------------------------------------------------------
 
     def checked_in(self, member: Member, claim: Claim) -> None:
         """Give a board on, or look after it first."""
-        if claim.kind in USES:
+        if claim.kind is not Kind.CLOSING:
             reason = self._close_at_checkin(member, claim)
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
@@ -170,11 +188,13 @@ class Pool:
                 self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
                 return
         self.admission.release(claim, member.key)
+        if member.session is None:
+            self.forget_disposed(member)
 
     def _close_at_checkin(self, member: Member, claim: Claim) -> DisconnectReason | None:
         if not self.options.enable_session_pooling and claim.kind is Kind.LEASE and member.is_usable:
             return "requested"
-        return None
+        return "expired" if member.overdue else None
 
     async def _soft_reset(self, member: Member, claim: Claim) -> None:
         try:
@@ -212,10 +232,10 @@ class Upkeep:
     """The manager's own use of a board that a claim of its own holds: the block's operations have the board."""
 
     def __init__(self, member: Member, claim: Claim) -> None:
-        self._member = member
         member.begin_lease(claim)
-        self._group = member.standing.turn.group()
-        self._last_used = member.standing.last_used
+        self._standing = member.standing  # the session may be closed for good meanwhile
+        self._group = self._standing.turn.group()
+        self._last_used = self._standing.last_used
         self._group.adopt()
 
     async def __aenter__(self) -> None:
@@ -223,5 +243,5 @@ class Upkeep:
 
     async def __aexit__(self, *ending: object) -> None:
         self._group.leave()
-        self._member.standing.last_used = self._last_used  # it counts as nobody's use
+        self._standing.last_used = self._last_used  # it counts as nobody's use
         self._group.end()

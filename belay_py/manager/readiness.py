@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+from belay_py.session.vitals import ask
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,7 +53,7 @@ async def _make_ready(member: Member, deadline: float) -> None:
 
 async def give_a_sign(member: Member, deadline: float) -> None:
     """Ask a board that the caller holds for a sign of life. Raises one of `LOOKS_BROKEN`."""
-    await member.make_session().execute(b"", timeout=max(0.0, min(_LONGEST_CHECK, deadline - _now())))
+    await ask(member.make_session(), b"", max(0.0, min(_LONGEST_CHECK, deadline - _now())))
 
 
 async def _all(work: list[Coroutine[None, None, None]]) -> None:

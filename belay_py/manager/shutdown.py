@@ -89,6 +89,8 @@ class Shutdown:
     async def close(self, grace: float) -> None:
         """See `DeviceSessionManager.close`."""
         if self._closing is None:
+            for stop in self._pool.at_close:
+                stop()
             self._pool.admission.refuse(
                 self._pool.plan.drain(), lambda: SessionClosed("the manager is closing; make a new one")
             )

@@ -110,17 +110,22 @@ class Link:
         self.endings += 1
         await self._disconnect(reason)
 
-    async def _disconnect(self, reason: events.DisconnectReason = "requested") -> None:
+    async def break_off(self, error: Exception) -> None:
+        """End the connection to a board that does not answer as it should: ``error``. To all it is a lost link."""
+        self._standing.counters.link_errors += 1
+        await self._disconnect("unexpected", error)
+
+    async def _disconnect(self, reason: events.DisconnectReason = "requested", error: Exception | None = None) -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
             self._lifecycle.fire("disconnect")
             standing = self._standing
-            standing.trouble = _WHY.get(reason, "this program disconnected it")
+            standing.trouble = str(error) if error else _WHY.get(reason, "this program disconnected it")
             channel, standing.channel = standing.channel, None
             if channel is not None and channel.is_orphan:
                 standing.turn.forget()
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason))
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason, error))
             self._ending = ending
             ending.add_done_callback(self._ended)
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
@@ -214,7 +219,11 @@ class Link:
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
     async def _end(
-        self, channel: Channel | None, opening: asyncio.Task[Connection] | None, reason: events.DisconnectReason
+        self,
+        channel: Channel | None,
+        opening: asyncio.Task[Connection] | None,
+        reason: events.DisconnectReason,
+        error: Exception | None,
     ) -> None:
         try:
             ended = channel
@@ -229,7 +238,7 @@ class Link:
         finally:
             self._lifecycle.fire("disconnected")
             if channel is not None:
-                self._listeners.emit(events.SessionDisconnected, reason=reason)
+                self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
             if self._closing:
                 self._dispose()
 

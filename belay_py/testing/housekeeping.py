@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from belay_py.protocol import IS_PREPARED, PREPARE
-from belay_py.session import info
+from belay_py.session import info, vitals
 from belay_py.testing.steps import HardReset, Raise
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ FACTS: Mapping[str, object] = {
     "b": True,
 }
 """What a scripted board says of itself, by the letters of `session.info`."""
+
+VITALS: Mapping[str, object] = {"a": 40_000, "s": (1_048_576, 524_288)}
+"""How a scripted board says it is, by the letters of `session.vitals`."""
 
 _COLLECT = rb"__import__\('gc'\)\.collect\(\)"
 _IS_THERE_ROOM = re.compile(_COLLECT + rb"\nbytearray\(\d+\)\n" + _COLLECT)
@@ -60,19 +63,22 @@ class Housekeeping:
             return (greeting[1] + greeting[2] + b"\r\n",)
         if fence := _FENCE.fullmatch(code):
             return (Raise("KeyError", fence[1].decode()),)
-        if self.asks_about(code):
-            facts = dict(FACTS)
-            if self.prepared:
-                facts["o"] = 1
-            if self._prepare():
-                facts["q"] = 1
-            return (f"{facts!r}\n",)
+        if self.asks_about(code) or code == vitals.CODE:
+            return (f"{self._facts() if self.asks_about(code) else VITALS!r}\n",)
         if code == _RESET_CHIP or _IS_THERE_ROOM.fullmatch(code):
             return (HardReset(),) if code == _RESET_CHIP else ()  # there always is room
         if code == IS_PREPARED + b"\n" + PREPARE:
             was_prepared = self.prepared
             return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
         return None
+
+    def _facts(self) -> Mapping[str, object]:
+        facts = dict(FACTS)
+        if self.prepared:
+            facts["o"] = 1
+        if self._prepare():
+            facts["q"] = 1
+        return facts
 
     def _prepare(self) -> bool:
         self.prepared = self.prepared or self.marks
