@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
@@ -15,7 +14,7 @@ from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from belay_py.manager.member import Member
     from belay_py.manager.plan import Claim
@@ -40,13 +39,10 @@ class LeasedSession(DeviceSession):
         over = "" if self._lease_group.is_open else ", its lease is over"
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}, leased{over}>"
 
-    @contextlib.asynccontextmanager
-    async def exclusive(self, *, timeout: float | None = None) -> AsyncIterator[Self]:
-        """See `DeviceSession.exclusive`: among those who have this lease."""
+    async def _begin(self, group: Group, timeout: float | None) -> None:
         self._require_lease()
         with self._lease_group.membership():
-            async with super().exclusive(timeout=timeout):
-                yield self
+            await super()._begin(group, timeout)
 
     def _require_lease(self) -> None:
         if not self._lease_group.is_open:
@@ -207,7 +203,7 @@ class Lease(Generic[_T]):
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
-            if group.refuse() and seat.options.checkin != "leave":
+            if group.refuse() and seat.options.checkin != "leave" and not pool.lets_run:
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
             if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease

@@ -202,7 +202,8 @@ class Member:
                 self.was_lost = event.reason == "unexpected"
                 if self.was_lost and self.claim is not None and self._epoch_of_lease is None:
                     self._epoch_of_lease = self.standing.boot_epoch  # several operations of one call rely on it too
-                pool.admission.closed(self.key)
+                if not self.forgotten:  # else its place is another's, or nobody's
+                    pool.admission.closed(self.key)
             case events.SessionError():
                 self.was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
