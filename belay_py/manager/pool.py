@@ -101,8 +101,10 @@ class Pool:
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
+        if _running_loop() is self._loop and self._process == _forks:
+            return
         self.require_process()
-        if _running_loop() is not (self._loop or self.loop):
+        if _running_loop() is not self.loop:
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
