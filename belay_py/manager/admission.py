@@ -74,14 +74,15 @@ class Admission:
         if effects:
             self.perform(effects)
         if self._bystanders:
-            self._tell_bystanders()
+            self.nudge()
 
     def closed(self, key: str) -> None:
         """Note that a board is not connected any more, and give its room to the next."""
         self.perform(self.plan.closed(key))
-        self._tell_bystanders()
+        self.nudge()
 
-    def _tell_bystanders(self) -> None:
+    def nudge(self) -> None:
+        """Let those who wait for the next release look again."""
         bystanders, self._bystanders = self._bystanders, []
         for waiter in bystanders:
             if not waiter.done():

@@ -203,7 +203,7 @@ class Lease(Generic[_T]):
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
-            if group.refuse() and seat.options.checkin != "leave":
+            if group.refuse() and seat.options.checkin != "leave" and not pool.lets_run:
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
             if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease

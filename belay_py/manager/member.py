@@ -200,7 +200,8 @@ class Member:
                 self.was_lost = False
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
-                pool.admission.closed(self.key)
+                if not self.forgotten:  # else its place is another's, or nobody's
+                    pool.admission.closed(self.key)
             case events.SessionError():
                 self.was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")

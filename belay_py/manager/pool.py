@@ -57,6 +57,8 @@ class Pool:
         self.forgetting: list[Callable[[Member], None]] = []
         """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.lets_run = False
+        """Whether what runs on a board goes on when its lease or its session ends, since the manager ends like that."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}
@@ -80,12 +82,26 @@ class Pool:
             self._loop = _running_loop()
         return self._loop
 
-    def require_here(self) -> None:
-        """Raise `BelayError` in another event loop or process than the manager's own."""
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child's copy: the boards are its parent's."""
+        return self._process != _forks
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the loop that the manager belonged to is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def require_process(self) -> None:
+        """Raise `BelayError` in another process than the manager's own."""
         if self._process != _forks:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
+
+    def require_here(self) -> None:
+        """Raise `BelayError` in another event loop or process than the manager's own."""
+        self.require_process()
         if _running_loop() is not (self._loop or self.loop):
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
@@ -94,6 +110,7 @@ class Pool:
         task = self.loop.create_task(self._logged(work, name), name=f"belay {name}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a loop that is shut down may cancel it before it begins
         return task
 
     async def _logged(self, work: Coroutine[None, None, None], name: str) -> None:
