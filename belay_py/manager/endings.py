@@ -99,9 +99,11 @@ class Endings:
         """Return when nobody but the manager has the boards, or at the deadline, which may come nearer meanwhile."""
         pool = self._pool
         began = pool.time()
+        level = logging.WARNING if deadline() > began else logging.INFO  # who gave no time has asked for it
         while used := [member.key for member in members if self._is_used(member)]:
             if pool.time() >= deadline():
-                _log.warning("%s: still in use after %.3g s, and ended now", ", ".join(used), pool.time() - began)
+                took = pool.time() - began
+                _log.log(level, "%s: still in use after %.3g s, and ended now", ", ".join(used), took)
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline()):

@@ -102,6 +102,7 @@ async def begin(ports: list[str]) -> DeviceSessionManager:
     manager = DeviceSessionManager()
     for number, port in enumerate((*ports, "virtual:")):
         await manager.create_session(f"board{number}", port)
+    await manager.create_session("named", "virtual:forks")
     LEASES.append(manager.lease("board1"))
     return manager
 
@@ -124,6 +125,23 @@ async def fork_while_code_runs(manager: DeviceSessionManager) -> None:
         assert result.output == "20\n", result
 
 
+async def reconnect_beside_a_child(manager: DeviceSessionManager) -> None:
+    """A child that lives on keeps no port taken that its parent closes."""
+    lives, ends = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ends)
+        os.read(lives, 1)
+        os._exit(0)
+    os.close(lives)
+    async with manager.lease("named") as session:
+        await session.disconnect()
+        await session.connect()
+        assert await session.evaluate("6 * 7") == 42
+    os.close(ends)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 def main(_: str, *ports: str) -> None:
     loop = asyncio.new_event_loop()
     manager = loop.run_until_complete(begin(list(ports)))
@@ -134,6 +152,7 @@ def main(_: str, *ports: str) -> None:
         loop.run_until_complete(use(manager))
     loop.run_until_complete(fork_while_code_runs(manager))
     loop.run_until_complete(use(manager))
+    loop.run_until_complete(reconnect_beside_a_child(manager))
     loop.run_until_complete(manager.close())
     assert manager.state == "closed"
     loop.close()
