@@ -83,9 +83,9 @@ class DeviceSessionManager(Closing):
         _check_name(device_id)
         before = self._pool.members.get(device_id)
         chosen = self._options(device_id, port, profile, options, before)
-        if before is not None and before.session is not None:
-            if not replace:
-                raise _duplicate(device_id)
+        if before is not None and before.session is not None and not replace:
+            raise _duplicate(device_id)
+        if before is not None and (before.session is not None or before.place.holder is not None):
             await self._shutdown.remove(before, self.options.close_grace)
             if device_id in self._pool.members:  # somebody was faster
                 raise _duplicate(device_id)
@@ -100,11 +100,13 @@ class DeviceSessionManager(Closing):
                 await self._connect(member)
             except BaseException:
                 await self._shutdown.discard(member)
-                if before is not None and declared and device_id not in self._pool.members:
+                gone = device_id not in self._pool.members and not self._pool.plan.draining
+                if before is not None and declared and gone:
                     self._pool.add(device_id, before.options, declared=True)
                 raise
             finally:
-                del self._pool.connecting[device_id]
+                if self._pool.connecting.get(device_id) is over:  # else it was replaced meanwhile
+                    del self._pool.connecting[device_id]
                 over.set()
         return session
 

@@ -158,7 +158,9 @@ class Pool:
         declared: bool = False,
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> Member:
-        """Make a device known."""
+        """Make a device known. Raises `SessionClosed` when the manager closes."""
+        if self.plan.draining:
+            raise SessionClosed("the manager is closing, or was closed; make a new one")
         effects = self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time())
         place = self.plan.places[key]
         member = self.members[key] = Member(self, place, options, declared=declared, on_connect=on_connect)
