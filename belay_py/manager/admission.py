@@ -92,7 +92,11 @@ class Admission:
         """Wait until somebody gives a board back, or the room of one, without wanting it."""
         waiter = asyncio.get_running_loop().create_future()
         self._bystanders.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if waiter in self._bystanders:  # it was cancelled
+                self._bystanders.remove(waiter)
 
     def perform(self, effects: Effects) -> None:
         """Do what the plan has decided about others."""

@@ -160,9 +160,11 @@ class Lease(Generic[_T]):
         stale = []
         for key in claim.granted:
             member = pool.members[key]
-            seats.append(_seat(member, claim))
-            if is_fresh(member, began):
-                member.lease_is_ready()
+            session = member.begin_lease(claim)
+            seats.append(_seat(session))
+            standing = session._standing  # noqa: SLF001  a keeper and what it keeps
+            if is_fresh(standing, began):
+                member.relies_on = standing.boot_epoch
             else:
                 stale.append(member)
         if stale:
@@ -187,7 +189,7 @@ class Lease(Generic[_T]):
             self.release()
             raise
         for member in stale:
-            member.lease_is_ready()
+            member.relies_on = member.standing.boot_epoch
 
     def release(self) -> None:
         """Give the boards back. Any number of times; their sessions, as this lease yielded them, are over then."""
@@ -203,10 +205,10 @@ class Lease(Generic[_T]):
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
-            if group.refuse() and seat.options.checkin != "leave" and not pool.lets_run:
+            if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
-            if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
+            if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end()
 
@@ -222,8 +224,7 @@ class Lease(Generic[_T]):
         )
 
 
-def _seat(member: Member, claim: Claim) -> LeasedSession:
-    session = member.begin_lease(claim)
+def _seat(session: DeviceSession) -> LeasedSession:
     group = session._standing.turn.group()  # noqa: SLF001  the two halves of a lease
     group.adopt()
     group.join()

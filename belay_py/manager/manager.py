@@ -10,7 +10,7 @@ from belay_py.errors import SettingsError
 from belay_py.manager.closing import Closing
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
-from belay_py.manager.plan import NO_TAGS, Claim, Kind
+from belay_py.manager.plan import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
 from belay_py.options.nesting import layered
@@ -191,13 +191,13 @@ class DeviceSessionManager(Closing):
             self._pool.require_process()
         else:
             self._begin()
-        wanted = NO_TAGS if tags is None else as_tags(tags)
-        _check_wanted(device_ids, tags, count)
+        if tags is not None or count is not None or len(device_ids) != 1 or not isinstance(device_ids[0], str):
+            _check_wanted(device_ids, tags, count)
         if timeout is None:
             timeout = self.options.lease_timeout
         elif not isinstance(timeout, int | float) or not timeout >= 0:
             raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
-        claim = Claim(Kind.LEASE, device_ids, wanted, count or 1, caller(1))
+        claim = Claim(LEASE, device_ids, NO_TAGS if tags is None else as_tags(tags), count or 1, caller(1))
         lease: Lease[Any] = Lease(
             self._pool, claim, timeout, _one if count is None and len(device_ids) < 2 else _several
         )
@@ -245,8 +245,6 @@ _FOR_EVER = 1e9  # seconds: what is asked for as inf
 
 
 def _check_wanted(device_ids: tuple[str, ...], tags: Iterable[str] | None, count: int | None) -> None:
-    if tags is None and count is None and len(device_ids) == 1 and isinstance(device_ids[0], str):
-        return  # the most frequent case is the cheapest
     if tags is None and not device_ids:
         raise SettingsError("a lease needs the name of a device, or tags={...}")
     if tags is not None and device_ids:

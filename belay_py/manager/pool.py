@@ -12,7 +12,7 @@ from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
-from belay_py.manager.plan import Claim, Kind, Plan
+from belay_py.manager.plan import CLOSING, Claim, Kind, Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Pool:
         """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.lets_run = False
-        """Whether what runs on a board goes on when its lease or its session ends, since the manager ends like that."""
+        """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}
@@ -101,8 +101,10 @@ class Pool:
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
+        if _running_loop() is self._loop and self._process == _forks:
+            return
         self.require_process()
-        if _running_loop() is not (self._loop or self.loop):
+        if _running_loop() is not self.loop:
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -197,7 +199,7 @@ class Pool:
 
     def checked_in(self, member: Member, claim: Claim) -> None:
         """Give a board on, or look after it first."""
-        if claim.kind is not Kind.CLOSING:
+        if claim.kind is not CLOSING:
             reason = self._close_at_checkin(member, claim)
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)

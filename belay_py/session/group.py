@@ -101,7 +101,6 @@ class Group(Turn):
     """Whether members may still queue inside."""
 
     def __init__(self, turns: Turns) -> None:
-        super().__init__()
         self._turns = turns
 
     async def begin(self, deadline: float) -> None:
