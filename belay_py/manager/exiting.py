@@ -10,6 +10,7 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import os
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -54,9 +55,19 @@ def forgotten(shutdown: Shutdown) -> None:
 
 def _at_exit() -> None:
     for shutdown in list(_open):
-        if not shutdown.pool.is_inherited and shutdown.state != "closed":
-            _log.warning("%s was not closed, and the program ends: it is closed now", shutdown.name)
-            _close(shutdown)
+        _log.warning("%s was not closed, and the program ends: it is closed now", shutdown.name)
+        _close(shutdown)
+
+
+def _after_fork() -> None:
+    """In the child: the managers are its parent's."""
+    for shutdown in list(_open):
+        shutdown.end_guard()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _close(shutdown: Shutdown) -> None:

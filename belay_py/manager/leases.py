@@ -205,7 +205,7 @@ class Lease(Generic[_T]):
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
-            if group.refuse() and seat.options.checkin != "leave" and not pool.lets_run:
+            if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease

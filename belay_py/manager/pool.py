@@ -58,7 +58,7 @@ class Pool:
         """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.lets_run = False
-        """Whether what runs on a board goes on when its lease or its session ends, since the manager ends like that."""
+        """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}

@@ -11,7 +11,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError
+from belay_py.errors import BelayError, Interrupted
 from belay_py.manager.health import HealthFinding, check
 from belay_py.manager.plan import USES, Claim, Kind
 from belay_py.manager.pool import Upkeep
@@ -126,6 +126,8 @@ class Rounds:
             async with Upkeep(member, claim):
                 try:
                     await question()
+                except Interrupted:
+                    pass  # by somebody here: it says nothing of the board
                 except BelayError as error:
                     if link.endings == endings:  # else it was disconnected by somebody, who wants it so
                         await self._failed(member, what, error)

@@ -168,10 +168,16 @@ class Shutdown(Endings):
 
     # -- without an event loop ----------------------------------------------------------------------------------
 
+    def end_guard(self) -> None:
+        """Where the manager's loop never runs again, in a forked child too: let the guard go without a word."""
+        if self._guard is not None:
+            self._guard._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own way
+
     def abandon(self) -> None:
         """Where the manager's loop is closed: give the ports back, with a last word to each board."""
         if self.state == "closed" or self._pool.is_inherited:
             return
+        self.end_guard()
         stop = self._pool.options.on_close == "stop"
         for member in list(self._pool.members.values()):
             channel = None if member.session is None else member.standing.channel

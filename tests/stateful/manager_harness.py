@@ -173,7 +173,11 @@ class ManagerHarness(RuleBasedStateMachine):
     # -- callers ------------------------------------------------------------------------------------------------
 
     def start(
-        self, name: str, work: Callable[[Caller], Coroutine[Any, Any, Any]], seconds: float, *errors: type[BaseException]
+        self,
+        name: str,
+        work: Callable[[Caller], Coroutine[Any, Any, Any]],
+        seconds: float,
+        *errors: type[BaseException],
     ) -> Caller:
         caller = Caller(name, self.loop.time() + seconds, errors)
         caller.task = self.loop.create_task(work(caller), context=Context())
@@ -344,7 +348,11 @@ class ManagerHarness(RuleBasedStateMachine):
         assert pool.counters.leases_granted == pool.counters.leases_released + len(pool.leases)
         assert all(lease.claim.held for lease in pool.leases.values())
         for key, member in pool.members.items():
-            connected = member.session is not None and member.session.state in (State.CONNECTED, State.ACTIVE, State.IDLE)
+            connected = member.session is not None and member.session.state in (
+                State.CONNECTED,
+                State.ACTIVE,
+                State.IDLE,
+            )
             assert not connected or places[key].open, f"{key} is connected and takes no slot"
             assert not self.boards[key].connected or places[key].occupies, f"the port of {key} is open and in no slot"
         assert self.closing == plan.draining

@@ -81,9 +81,7 @@ class ManagerMachine(ManagerHarness):
     def create(self, key: str, *, replace: bool, connect: bool) -> None:
         async def work(caller: Caller) -> None:
             options = self.options(key, checkin=self.checkin)
-            await self.manager.create_session(
-                key, options, replace=replace, connect=connect, on_connect=self.prepare
-            )
+            await self.manager.create_session(key, options, replace=replace, connect=connect, on_connect=self.prepare)
 
         self.start(f"create {key}", work, ENDING + 2 * CONNECTION_TIMEOUT, *OF_LEASE)
 
@@ -166,9 +164,7 @@ class ManagerMachine(ManagerHarness):
 
         wanted = " ".join(keys) or str(tags)
         each = len(programs) * (1.0 + RECOVERY_TIMEOUT)
-        return self.start(
-            f"lease of {wanted}", work, timeout + RECOVERY_TIMEOUT + 3 * each + hold, *OF_LEASE
-        )
+        return self.start(f"lease of {wanted}", work, timeout + RECOVERY_TIMEOUT + 3 * each + hold, *OF_LEASE)
 
     @rule(key=SOME_KEY, timeout=TIMEOUTS, program=PROGRAM, then=THEN)
     def call(self, key: str, timeout: float, program: str, then: float | None) -> None:
@@ -270,7 +266,11 @@ def test_a_manager_keeps_its_promises_whoever_does_what() -> None:
     run_state_machine_as_test(
         ManagerMachine,
         settings=settings(
-            max_examples=450, phases=[Phase.generate], stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=450,
+            phases=[Phase.generate],
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
     print(ManagerMachine.steps, "steps;", dict(sorted(ManagerMachine.seen.items())))

@@ -139,7 +139,7 @@ async def reconnect_beside_a_child(manager: DeviceSessionManager) -> None:
         await session.connect()
         assert await session.evaluate("6 * 7") == 42
     os.close(ends)
-    assert os.waitpid(pid, 0)[1] == 0
+    assert (await asyncio.to_thread(os.waitpid, pid, 0))[1] == 0
 
 
 def main(_: str, *ports: str) -> None:
