@@ -65,7 +65,8 @@ async def serve(manager: DeviceSessionManager, rounds: int, every: float) -> Non
         async with manager.lease("pump", timeout=10) as pump:
             await pump.execute("speed = 3")
         health = await manager.health()
-        log.info("round %d: %s, %d boards idle%s", number, health.status, health.idle, "".join(health.reasons))
+        why = f" ({'; '.join(health.reasons)})" if health.reasons else ""
+        log.info("round %d: %s%s, %d boards idle", number, health.status, why, health.idle)
         if number == rounds:
             return
         await asyncio.sleep(every)

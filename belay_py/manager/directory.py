@@ -56,8 +56,7 @@ class Directory(Observable):
     def __iter__(self) -> Iterator[DeviceSession]:
         """The sessions, in the order in which their devices became known."""
         self._pool.require_process()
-        members = list(self._pool.members.values())  # at one go: the blocking face's repr comes from other threads
-        return iter([session for member in members if (session := member.session) is not None])
+        return iter([member.session for member in self._pool.members.values() if member.session is not None])
 
     def ids(self) -> tuple[str, ...]:
         """The names of the sessions."""

@@ -185,11 +185,18 @@ class Lease(Generic[_T]):
     async def _make_ready(self, stale: list[Member], deadline: float) -> None:
         try:
             await make_ready(stale, deadline)
-        except BaseException:
+        except BaseException as error:
+            if self._seats is None and isinstance(error, BelayError):
+                raise self._ended_by_force() from None
             self.release()
             raise
+        if self._seats is None:
+            raise self._ended_by_force()
         for member in stale:
             member.relies_on = member.standing.boot_epoch
+
+    def _ended_by_force(self) -> SessionClosed:
+        return SessionClosed(f"{self.claim.wants} was removed, or the manager closed, while its lease began")
 
     def release(self) -> None:
         """Give the boards back. Any number of times; their sessions, as this lease yielded them, are over then."""

@@ -55,7 +55,8 @@ class DeviceSessionManager(Closing):
     def __repr__(self) -> str:
         plan = self._pool.plan
         leased = len(self._pool.leases)
-        sessions = sum(member.session is not None for member in self._pool.members.values())
+        members = list(self._pool.members.values())  # at one go: the blocking face's repr comes from other threads
+        sessions = sum(member.session is not None for member in members)
         return f"<DeviceSessionManager of {sessions} sessions, {plan.slots} of {plan.max_open} open, {leased} leases>"
 
     # -- sessions by their names --------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from belay_py.errors import BelayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from belay_py.manager.manager import DeviceSessionManager
     from belay_py.session.session import DeviceSession
 
 _T = TypeVar("_T")
@@ -103,8 +102,6 @@ class LoopThread:
         self.process = os.getpid()
         self.ended = False
         self.sessions: weakref.WeakSet[DeviceSession] = weakref.WeakSet()
-        self.managers: set[DeviceSessionManager] = set()
-        """Those that were used and not closed; strongly, since what they have open is there without them too."""
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="belay-py-loop", daemon=True)
@@ -143,19 +140,18 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def end(self) -> None:
-        """Close the managers and sessions that are open, for two seconds at most, and stop the loop."""
+        """Close the sessions that are open, for two seconds at most, and stop the loop. Managers have closed theirs."""
         self.ended = True
-        closing = asyncio.run_coroutine_threadsafe(_close(list(self.managers), list(self.sessions)), self._loop)
+        ends = [session.close() for session in list(self.sessions)]
+        closing = asyncio.run_coroutine_threadsafe(_all(ends), self._loop)
         with contextlib.suppress(Exception):  # the interpreter is on its way out, and nobody is there to be told
             closing.result(_AT_EXIT)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_AT_EXIT)
 
 
-async def _close(managers: list[DeviceSessionManager], sessions: list[DeviceSession]) -> None:
-    # No grace: whoever still has a lease can make no call any more.
-    await asyncio.gather(*(manager.close(grace=0) for manager in managers), return_exceptions=True)
-    await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
+async def _all(coroutines: list[Coroutine[Any, Any, None]]) -> None:
+    await asyncio.gather(*coroutines, return_exceptions=True)
 
 
 # Reentrant: a signal handler or a destructor may use a session while its thread is in here.

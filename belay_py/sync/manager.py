@@ -10,13 +10,13 @@ from weakref import WeakValueDictionary
 from belay_py.manager import manager as asynchronous
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import caller
+from belay_py.manager.signals import DEFAULT_SIGNALS, BlockingSignalHandling
 from belay_py.sync.face import ObservableFace, call
 from belay_py.sync.leases import Lease, preparing
-from belay_py.sync.loop_thread import loop_thread
 from belay_py.sync.session import DeviceSession, build_session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from belay_py.errors import BelayError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from belay_py.lifecycle import DeviceSessionState
     from belay_py.manager.health import ManagerHealth
     from belay_py.manager.manager import HasManagerOptions
+    from belay_py.manager.shutdown import ManagerState
     from belay_py.manager.statistics import ManagerStatistics
     from belay_py.manager.warming import Progress
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
@@ -45,15 +46,9 @@ class DeviceSessionManager(ObservableFace):
         self._manager = asynchronous.DeviceSessionManager(settings, **options)
         self._faces: WeakValueDictionary[str, DeviceSession] = WeakValueDictionary()
         self._lock = threading.Lock()
-        self._closed = False
 
     def __repr__(self) -> str:
         return f"<sync {repr(self._manager)[1:]}"
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if not self._closed:
-            loop_thread().managers.add(self._manager)  # to be closed when the program ends
-        return super()._run(coroutine)
 
     def _face_of(self, session: asynchronous_session.DeviceSession) -> DeviceSession:
         """The same one each time, as long as somebody has it."""
@@ -79,12 +74,27 @@ class DeviceSessionManager(ObservableFace):
 
     def close(self, grace: float | None = None) -> None:
         """See `belay_py.DeviceSessionManager.close`. Does nothing in a forked child, and when the program is ending."""
-        self._run_if_alive(self._close(grace))
+        self._run_if_alive(self._manager.close(grace))
 
-    async def _close(self, grace: float | None = None) -> None:
-        self._closed = True
-        await self._manager.close(grace)
-        loop_thread().managers.discard(self._manager)
+    @property
+    def state(self) -> ManagerState:
+        """See `belay_py.DeviceSessionManager.state`."""
+        return self._manager.state
+
+    def add_cleanup(
+        self, name: str, callback: Callable[[], object] | Callable[[], Awaitable[object]], *, timeout: float = 5.0
+    ) -> Callable[[], None]:
+        """See `belay_py.DeviceSessionManager.add_cleanup`; what it returns may be called in any thread."""
+        take_out = self._run(call(lambda: self._manager.add_cleanup(name, callback, timeout=timeout)))
+        return lambda: self._run_if_alive(call(take_out))
+
+    def handle_signals(
+        self, signals: Iterable[int] = DEFAULT_SIGNALS, *, grace: float | None = None
+    ) -> BlockingSignalHandling:
+        """See `belay_py.DeviceSessionManager.handle_signals`; for a ``with`` block, in the main thread."""
+        self.start()
+        seconds = self.options.close_grace if grace is None else grace
+        return BlockingSignalHandling(self._manager._shutdown, signals, seconds)  # noqa: SLF001  the two faces of one
 
     def __enter__(self) -> Self:
         self.start()
@@ -93,7 +103,7 @@ class DeviceSessionManager(ObservableFace):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end(self._close)
+        self._end(self._manager.close)
 
     # -- sessions by their names --------------------------------------------------------------------------------
 

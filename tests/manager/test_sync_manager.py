@@ -355,14 +355,16 @@ def test_a_plain_on_connect_prepares_the_board_before_anybody_gets_it(manager: D
         seen.append((threading.current_thread().name[:16], session.execute("led = 'ready'").output))
         with session.exclusive():
             session.execute("import sys")
+        assert manager["sensor"].evaluate("led", timeout=1) == "ready"  # it belongs to the preparation too
 
     made = manager.create_session("sensor", "virtual:", on_connect=prepare)
     assert made.evaluate("led") == "ready"
     made.disconnect()
     assert manager.ensure("sensor", "virtual:", on_connect=prepare) is made
     assert made.evaluate("led") == "ready"  # a new board, and prepared as the first one
-    assert seen == [("belay on_connect", "")] * 2
-    assert manager.ensure("other", "virtual:", on_connect=prepare).evaluate("led") == "ready"
+    manager.remove("sensor")
+    assert manager.ensure("sensor", "virtual:", on_connect=prepare).evaluate("led") == "ready"
+    assert seen == [("belay on_connect", "")] * 3
 
 
 def test_an_asynchronous_on_connect_gets_the_asynchronous_session(manager: DeviceSessionManager) -> None:
@@ -468,6 +470,56 @@ def test_a_listener_that_exits_does_not_end_the_loop(port: str, caplog: pytest.L
 
 # ---- the end of the program, and children ----
 
+
+def test_cleanups_run_at_the_end(manager: DeviceSessionManager) -> None:
+    done: list[str] = []
+    assert manager.state == "open"
+    manager.add_cleanup("first", lambda: done.append("first"))
+    manager.add_cleanup("second", lambda: done.append("second"))
+    manager.add_cleanup("none", lambda: done.append("none"))()
+    manager.create_session("sensor", "virtual:")
+    manager.close()
+    assert done == ["second", "first"]
+    assert manager.state == "closed"
+
+
+_SERVICE = """
+import logging, sys, threading
+from belay_py.sync import DeviceSessionManager
+
+with DeviceSessionManager() as manager, manager.handle_signals(grace=30):
+    manager.add_cleanup("supply", lambda: print("the supply is off", flush=True))
+    manager.create_session("sensor", "virtual:")
+    count = 0
+    while True:
+        with manager.lease("sensor") as board:
+            count += 1
+            assert board.evaluate(str(count)) == count
+            if count == 3:
+                print("ready", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)])
+def test_a_signal_drains_the_manager_and_ends_the_program(number: int, status: int) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", _SERVICE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with service:
+        try:
+            assert service.stdout is not None
+            assert service.stdout.readline() == "ready\n"
+            service.send_signal(number)
+            rest, errors = service.communicate(timeout=60)
+        finally:
+            service.kill()
+    assert service.returncode == status
+    assert rest == "the supply is off\n"
+    assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
+    assert "SessionClosed" not in errors.splitlines()[-1:]
+
+
 _FORGETFUL = """
 from belay_py.sync import DeviceSessionManager
 
@@ -495,8 +547,8 @@ def test_a_manager_that_was_not_closed_is_closed_at_the_end_of_the_program() -> 
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[:2] == ["42", "end"]
-    assert "closing 1 sessions" in done.stdout
-    assert done.stdout.splitlines()[-1] == "all sessions are closed"
+    assert "closing: session sensor: done" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("closed the manager of sensor")
 
 
 def _in_a_child(manager: DeviceSessionManager, answers: multiprocessing.connection.Connection) -> None:

@@ -31,7 +31,7 @@ import asyncio
 import math
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -266,11 +266,7 @@ def test_a_manager_keeps_its_promises_whoever_does_what() -> None:
     run_state_machine_as_test(
         ManagerMachine,
         settings=settings(
-            max_examples=450,
-            phases=[Phase.generate],
-            stateful_step_count=50,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
+            max_examples=450, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
     print(ManagerMachine.steps, "steps;", dict(sorted(ManagerMachine.seen.items())))
