@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from belay_py import events
 from belay_py.errors import BelayError, IdentityChanged
-from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.plan import USES, Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.policies import backoff
 
@@ -145,7 +145,7 @@ class _Series:
     async def _until_free(self) -> None:
         """Wait until no lease or call has the board: who has it connects by himself."""
         place = self._member.place
-        while not self._is_over and place.holder is not None and place.holder.kind in (Kind.LEASE, Kind.CALL):
+        while not self._is_over and place.holder is not None and place.holder.kind in USES:
             await self._either(self._pool.admission.next_release())
 
     async def _claim(self) -> Claim | None:

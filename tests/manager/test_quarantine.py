@@ -76,7 +76,7 @@ async def test_losses_far_apart_are_none_of_its_business() -> None:
 
 async def test_it_can_be_ended_by_hand() -> None:
     board = ScriptedBoard("hand")
-    manager, diary = manager_with(quarantine_after=1)
+    manager, _ = manager_with(quarantine_after=1)
     async with manager:
         session = await manager.create_session("a", board.port, **UNWATCHED)
         assert not manager.release_quarantine("a")
