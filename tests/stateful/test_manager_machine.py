@@ -32,7 +32,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -280,7 +280,12 @@ def test_a_manager_keeps_its_promises_whoever_does_what(record_property: Callabl
     run_state_machine_as_test(
         ManagerMachine,
         settings=settings(
-            max_examples=450, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=450,
+            stateful_step_count=50,
+            deadline=None,
+            report_multiple_bugs=False,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
     seen = ManagerMachine.seen
