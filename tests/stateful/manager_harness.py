@@ -378,7 +378,7 @@ class ManagerHarness(RuleBasedStateMachine):
         self.run(self.manager.close(grace=0))
         pool = self.manager._pool
         assert not any(board.connected for board in self.boards.values())
-        assert pool.plan.slots == 0
+        assert pool.plan.slots == 0, (pool.plan.slots, pool.plan.granted, pool.plan.released)
         assert not pool.leases
         assert not pool.plan.places
         assert list(self.manager) == []
