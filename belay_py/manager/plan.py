@@ -221,6 +221,8 @@ class Plan:
         mine = claim.kind is Kind.UPKEEP
         if place.holder is not None or (self.draining and not mine):
             return False
+        if place.key not in self.places or self.places[place.key] is not place:
+            return False  # it was dropped meanwhile
         # Those who wait for a barred board cannot have it, so the manager passes nobody.
         if (not mine) if place.barred else place.queue:
             return False

@@ -81,7 +81,9 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from([key for key, place in self.plan.places.items() if place.holder is None]))
+        place = self.plan.places[key]
         lost, effects = self.plan.drop(key)
+        assert not self.plan.take(place, Claim(Kind.UPKEEP, (key,)), self.now), "nobody gets what is gone"
         del self.model.boards[key]
         self.lose(lost, key)
         self.compare(effects)
