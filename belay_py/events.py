@@ -131,7 +131,7 @@ class SessionError(SessionEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionDisposed(SessionEvent):
-    """The session is over for good. The last event."""
+    """The session is over for good. The last event, but for the end of a lease in which it was closed."""
 
 
 Listener: TypeAlias = "Callable[[SessionEvent], None] | Callable[[SessionEvent], Awaitable[None]]"

@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from belay_py.errors import BelayError, DeviceBusy, DeviceNotFound, SessionClosed, TooManyWaiters
-from belay_py.manager.plan import Claim, Close, Effects, Grant, Plan, Refused
+from belay_py.manager.claims import Claim, Close, Effects, Grant, Refused
 from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from belay_py.manager.plan import Plan
 
 
 class Admission:

@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BelayError, SessionClosed
-from belay_py.manager.plan import Kind
+from belay_py.manager.claims import Kind
 from belay_py.session.channel import LONGEST_CLOSE
 from belay_py.session.session import DeviceSession
 

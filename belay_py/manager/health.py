@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.manager.plan import USES
+from belay_py.manager.claims import USES
 from belay_py.session.vitals import CODE, ask, parse
 
 if TYPE_CHECKING:

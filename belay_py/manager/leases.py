@@ -16,8 +16,8 @@ from belay_py.session.session import DeviceSession
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
+    from belay_py.manager.claims import Claim
     from belay_py.manager.member import Member
-    from belay_py.manager.plan import Claim
     from belay_py.manager.pool import Pool
     from belay_py.session.group import Group
 

@@ -7,10 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
+from belay_py.manager.claims import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.closing import Closing
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
-from belay_py.manager.plan import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
 from belay_py.options.nesting import layered

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from belay_py import events
 from belay_py.devices.identity import makes_its_board
 from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionTimeout
-from belay_py.manager.plan import CALL, Claim, Kind
+from belay_py.manager.claims import CALL, Claim, Kind
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from belay_py.manager.claims import Place
     from belay_py.manager.health import HealthFinding
-    from belay_py.manager.plan import Place
     from belay_py.manager.pool import Pool
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.standing import Standing

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.admission import Admission, unknown
+from belay_py.manager.claims import CLOSING, Claim, Kind
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
-from belay_py.manager.plan import CLOSING, Claim, Kind, Plan
+from belay_py.manager.plan import Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from belay_py import events
 from belay_py.errors import BelayError, IdentityChanged
-from belay_py.manager.plan import USES, Claim, Kind
+from belay_py.manager.claims import USES, Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.policies import backoff
 

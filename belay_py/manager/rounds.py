@@ -12,8 +12,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BelayError, Interrupted
+from belay_py.manager.claims import USES, Claim, Kind
 from belay_py.manager.health import HealthFinding, check
-from belay_py.manager.plan import USES, Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.manager.readiness import LOOKS_BROKEN, give_a_sign
 

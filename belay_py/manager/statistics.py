@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from belay_py import events
+from belay_py.manager.claims import USES
 from belay_py.manager.counters import BOUNDS
-from belay_py.manager.plan import USES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, TypeAlias
 
 from belay_py.errors import BelayError
-from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.claims import Claim, Kind
 from belay_py.manager.pool import Upkeep
 
 if TYPE_CHECKING:

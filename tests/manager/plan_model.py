@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from belay_py.manager.plan import Kind
+from belay_py.manager.claims import Kind
 
 
 @dataclass(eq=False)

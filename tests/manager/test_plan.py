@@ -12,12 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from belay_py.manager.plan import Claim, Close, Grant, Kind, Plan, Refused
+from belay_py.manager.claims import Claim, Close, Grant, Kind, Refused
+from belay_py.manager.plan import Plan
 
 from .plan_model import Board, Model, Wish
 
 if TYPE_CHECKING:
-    from belay_py.manager.plan import Effects
+    from belay_py.manager.claims import Effects
 
 KEYS = "abcdefg"
 TAGS = st.frozensets(st.sampled_from(["x", "y"]), max_size=2)
@@ -81,7 +82,9 @@ class PlanMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from([key for key, place in self.plan.places.items() if place.holder is None]))
+        place = self.plan.places[key]
         lost, effects = self.plan.drop(key)
+        assert not self.plan.take(place, Claim(Kind.UPKEEP, (key,)), self.now), "nobody gets what is gone"
         del self.model.boards[key]
         self.lose(lost, key)
         self.compare(effects)
@@ -149,8 +152,7 @@ class PlanMachine(RuleBasedStateMachine):
         try:
             effects = self.plan.request(claim, self.now)
         except Refused as refused:
-            assert self.refusal(wish) == refused.why
-            assert not claim.held
+            self.check_refusal(wish, refused)
             return
         self.model.waiting.append(wish)
         self.model.settle()
@@ -161,6 +163,9 @@ class PlanMachine(RuleBasedStateMachine):
             assert not claim.granted
             assert len(self.model.waiting) <= self.max_waiting
         self.compare(effects)
+
+    def check_refusal(self, wish: Wish, refused: Refused) -> None:
+        assert self.refusal(wish) == refused.why
 
     def refusal(self, wish: Wish) -> str:
         if self.plan.draining and wish.kind is not Kind.UPKEEP:

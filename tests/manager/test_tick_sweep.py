@@ -167,7 +167,7 @@ async def cut(situation: str, name: str, turn: int) -> bool:
     assert isinstance(clock, CuttingClock)
     world = World(situation)
     await world.begin()
-    task = clock.create_task(OPERATIONS[name](world), context=Context())  # type: ignore[arg-type]  # of any result
+    task = clock.create_task(OPERATIONS[name](world), context=Context())
     delivered: list[bool] = []
     clock.turns_left, clock.cut = turn, lambda: delivered.append(task.cancel())
     await asyncio.wait([task])
@@ -207,10 +207,10 @@ async def meet(situation: str, name: str, second: str, turn: int) -> bool:
     assert isinstance(clock, CuttingClock)
     world = World(situation)
     await world.begin()
-    tasks = [clock.create_task(OPERATIONS[name](world), context=Context())]  # type: ignore[arg-type]  # of any result
+    tasks = [clock.create_task(OPERATIONS[name](world), context=Context())]
 
     def happen() -> None:
-        tasks.append(clock.create_task(THINGS_THAT_HAPPEN[second](world), context=Context()))  # type: ignore[arg-type]  # of any result
+        tasks.append(clock.create_task(THINGS_THAT_HAPPEN[second](world), context=Context()))
 
     clock.turns_left, clock.cut = turn, happen
     await asyncio.wait(tasks[:1])

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from contextvars import Context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant
@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from belay_py import (
     BelayError,
     CommunicationOptions,
-    DeviceBusy,
     DeviceSession,
     DeviceSessionManager,
     DeviceSessionOptions,
@@ -79,7 +78,7 @@ class ManagerHarness(RuleBasedStateMachine):
 
     steps = 0
     """Of all runs together."""
-    seen: Counter[str] = Counter()
+    seen: ClassVar[Counter[str]] = Counter()
     """What has come about in all runs together: a machine that reaches nothing proves nothing."""
 
     def __init__(self) -> None:
@@ -220,13 +219,10 @@ class ManagerHarness(RuleBasedStateMachine):
         try:
             result = await session.execute(code, timeout=timeout)
         except ExecutionError as error:
-            own = program == "raises" and (error.type, error.output) == ("ValueError", output)
-            assert own or error.type == "KeyboardInterrupt", f"not its own error: {error!r}"
+            self.check_its_error(error, program, output)
         except (BelayError, asyncio.CancelledError) as error:
             self.seen[f"{program}: {type(error).__name__}"] += 1
-            if getattr(error, "outcome", None) == "not_started":
-                board = self.boards[session.device_id]
-                assert all(execution.code != code for execution in board.executions), f"it ran, in spite of {error!r}"
+            self.check_its_outcome(error, code)
             raise
         else:
             assert result.output == output, "somebody else's output"
@@ -234,6 +230,15 @@ class ManagerHarness(RuleBasedStateMachine):
         finally:
             took = self.loop.time() - began
             assert took <= timeout + RECOVERY_TIMEOUT + SLACK, f"an execution took {took} s of {timeout}"
+
+    def check_its_error(self, error: ExecutionError, program: str, output: str) -> None:
+        own = program == "raises" and (error.type, error.output) == ("ValueError", output)
+        assert own or error.type == "KeyboardInterrupt", f"not its own error: {error!r}"
+
+    def check_its_outcome(self, error: BaseException, code: str) -> None:
+        if getattr(error, "outcome", None) == "not_started":
+            ran = {execution.code for board in self.boards.values() for execution in board.executions}
+            assert code not in ran, f"it ran, in spite of {error!r}"
 
     # -- listeners ----------------------------------------------------------------------------------------------
 
@@ -252,8 +257,8 @@ class ManagerHarness(RuleBasedStateMachine):
             self.paths[id(session)] = session, Path()  # kept, so that its number is nobody else's
             return
         key, plan = session.device_id, self.manager._pool.plan
-        path = self.paths[id(session)][1] if id(session) in self.paths else self.path_of(session)
-        assert not path.disposed, "something came after the end"
+        path = self.paths[id(session)][1]
+        assert not path.disposed or isinstance(event, happened.LeaseEvent), "something came after the end"
         match event:
             case happened.StateChanged():
                 assert event.old is path.state
@@ -281,10 +286,6 @@ class ManagerHarness(RuleBasedStateMachine):
                 path.given_up, path.attempts = True, 0
             case happened.SessionDisposed():
                 path.disposed = True
-
-    def path_of(self, session: DeviceSession) -> Path:
-        """The path of the session that a lessee's is."""
-        return next(path for other, path in self.paths.values() if other._lifecycle is session._lifecycle)
 
     def listen(self, event: happened.SessionEvent) -> None:
         if self.listening == "badly":
@@ -377,7 +378,7 @@ class ManagerHarness(RuleBasedStateMachine):
         self.run(self.manager.close(grace=0))
         pool = self.manager._pool
         assert not any(board.connected for board in self.boards.values())
-        assert pool.plan.slots == 0
+        assert pool.plan.slots == 0, (pool.plan.slots, pool.plan.granted, pool.plan.released)
         assert not pool.leases
         assert not pool.plan.places
         assert list(self.manager) == []

@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
@@ -40,6 +41,11 @@ from belay_py.testing import HardReset, SoftReset
 
 from .harness import CONNECTION_TIMEOUT, RECOVERY_TIMEOUT
 from .manager_harness import GRACE, KEYS, OF_LEASE, PROGRAMS, Caller, ManagerHarness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from belay_py.manager.leases import Lease
 
 SOME_KEY = st.sampled_from(KEYS)
 PROGRAM = st.sampled_from([*PROGRAMS, *["prints"] * len(PROGRAMS)])
@@ -129,7 +135,7 @@ class ManagerMachine(ManagerHarness):
         then=THEN,
     )
     def lease_any(
-        self, tags: set[str], count: int | None, timeout: float, program: str, hold: float, then: float | None
+        self, *, tags: set[str], count: int | None, timeout: float, program: str, hold: float, then: float | None
     ) -> None:
         self.lease_of((), (tags, count), timeout, [program], hold)
         self.go_on(then)
@@ -143,11 +149,13 @@ class ManagerMachine(ManagerHarness):
         hold: float,
     ) -> Caller:
         async def work(caller: Caller) -> None:
-            lease = (
-                self.manager.lease(*keys, timeout=timeout)
-                if tags is None
-                else self.manager.lease(tags=tags[0], count=tags[1], timeout=timeout)  # type: ignore[call-overload]  # None means that none is passed
-            )
+            lease: Lease[Any]
+            if tags is None:
+                lease = self.manager.lease(*keys, timeout=timeout)
+            elif tags[1] is None:
+                lease = self.manager.lease(tags=tags[0], timeout=timeout)
+            else:
+                lease = self.manager.lease(tags=tags[0], count=tags[1], timeout=timeout)
             sessions = await self.acquire(caller, lease, timeout)
             try:
                 for session in sessions:
@@ -257,17 +265,31 @@ class ManagerMachine(ManagerHarness):
         assert len(codes) == len(set(codes))
 
 
+REACHED = (
+    *("leases of 1", "leases of 2", "leases of 3", "evicted", "cancelled", "prints: done", "restarts: BoardWasReset"),
+    *("SessionError", "Reconnecting", "ReconnectFailed", "BoardReset", "LeaseLeaked", "Quarantined"),
+    *("no lease: DeviceBusy", "no lease: TooManyWaiters", "no lease: SessionClosed", "resists: SessionTimeout"),
+)
+"""What must have come about in one run of the test."""
 ENDING = GRACE + 2 * RECOVERY_TIMEOUT + CONNECTION_TIMEOUT
 
 
-def test_a_manager_keeps_its_promises_whoever_does_what() -> None:
+def test_a_manager_keeps_its_promises_whoever_does_what(record_property: Callable[[str, object], None]) -> None:
     ManagerMachine.steps = 0
     ManagerMachine.seen.clear()
     run_state_machine_as_test(
         ManagerMachine,
         settings=settings(
-            max_examples=450, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=450,
+            stateful_step_count=50,
+            deadline=None,
+            report_multiple_bugs=False,
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
         ),
     )
-    print(ManagerMachine.steps, "steps;", dict(sorted(ManagerMachine.seen.items())))
+    seen = ManagerMachine.seen
+    record_property("steps", ManagerMachine.steps)
+    record_property("seen", dict(sorted(seen.items())))
     assert ManagerMachine.steps >= 20_000
+    assert [what for what in REACHED if not seen[what]] == []
