@@ -88,9 +88,21 @@ async def test_attempts_are_counted_in_a_note_and_end_with_their_number() -> Non
     session = await connected(script, retry=RETRY)
     with pytest.raises(Disconnected) as caught:
         await session.execute("x", idempotent=True)
-    assert caught.value.__notes__ == ["3 attempts were made"]
+    assert caught.value.__notes__ == ["3 attempts were made; the code of one before the last may have run"]
     assert len(script.began) == 1, "nothing connects the session again"
     assert now() <= 0.1 + 0.2
+
+
+async def test_the_outcome_of_the_last_error_speaks_of_all_attempts() -> None:
+    session = await connected(Script(Lose()), retry=RETRY)
+    with pytest.raises(Disconnected) as caught:
+        await session.execute("x", idempotent=True)
+    assert caught.value.outcome == "unknown", "the first attempt was lost while its code ran"
+    with pytest.raises(Disconnected) as caught:
+        await session.execute("x", idempotent=True)
+    assert caught.value.outcome == "not_started", "of these three none has reached the board"
+    assert caught.value.__notes__ == ["3 attempts were made"]
+    assert Disconnected.outcome == "not_started"
 
 
 async def test_an_exception_of_the_code_is_never_tried_again() -> None:
@@ -277,7 +289,7 @@ async def test_each_attempt_counts_for_the_rate_and_for_the_breaker() -> None:
     with pytest.raises(CircuitOpen) as caught:
         await session.execute("x", idempotent=True)
     assert now() == 14, "attempts at 0, 7 and 14; the fourth meets the open circuit before the rate limit"
-    assert caught.value.__notes__ == ["4 attempts were made"]
+    assert caught.value.__notes__ == ["4 attempts were made; the code of one before the last may have run"]
 
 
 async def test_an_open_circuit_uses_up_no_rate() -> None:
