@@ -25,7 +25,7 @@ def shown(value: object, limit: int = 500) -> str:
     try:
         return short(repr(value), limit)
     except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
-        return f"a {type(value).__name__} too long to be shown"
+        return "a value with too many digits to be shown"
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, prefix: str = "") -> str:

@@ -100,7 +100,7 @@ async def test_the_outermost_rates_work(kind: Any, operations: int | None, perio
 
 def test_values_that_python_itself_cannot_write_are_refused_in_one_line() -> None:
     for option in ("operation_timeout", "baudrate"):
-        with pytest.raises(SettingsError, match=f"{option} is a int too long to be shown; it must be"):
+        with pytest.raises(SettingsError, match=f"{option} is a value with too many digits to be shown; it must be"):
             DeviceSession(DeviceSessionOptions.build("virtual:", {option: -(10**5000)}))
     with pytest.raises(SettingsError) as caught:
         DeviceSession("virtual:", baudrate="9" * 100_000)
