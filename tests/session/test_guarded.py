@@ -196,6 +196,32 @@ async def test_one_trial_at_a_time_and_a_cancelled_one_makes_room() -> None:
     assert (await session.execute("x")).output == "done"
 
 
+async def test_a_trial_that_fails_opens_the_circuit_for_as_long_again() -> None:
+    script = Script(Forever(), Forever(), Forever())
+    session = await connected(script, circuit_breaker=BREAKER, operation_timeout=1)
+    for _ in range(2):
+        with pytest.raises(SessionTimeout):
+            await session.execute("x")
+    await asyncio.sleep(30)
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    with pytest.raises(CircuitOpen, match="left alone for another 30 s"):
+        await session.execute("x")
+    await asyncio.sleep(30)
+    assert (await session.execute("x")).output == "done"
+
+
+async def test_a_stream_that_ends_well_is_an_answer() -> None:
+    script = Script(Forever(), "done", Forever())
+    session = await connected(script, circuit_breaker=BREAKER, operation_timeout=1)
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    assert [piece async for piece in session.stream("x")] == ["done"]
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    assert session.is_healthy, "one failure in a row"
+
+
 # -- the rate limit -------------------------------------------------------------------------------------------------
 
 
@@ -274,7 +300,45 @@ async def test_a_rate_that_nobody_named_is_what_the_board_was_measured_to_bear(
         await session.execute("x")
 
 
+async def test_what_was_measured_anew_counts_from_the_next_connection_on() -> None:
+    session = await connected(Script(), rate_limit=RateLimitOptions(wait=False, period=10))
+    session._standing.counters.round_trip = 8.0
+    await session.execute("x")
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+    session._standing.counters.round_trip = 4.0
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+    await session.reconnect()
+    session._standing.counters.round_trip = 4.0
+    for _ in range(2):
+        await session.execute("x")
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+
+
 # -- their order ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_trial_that_is_cancelled_while_it_waits_for_its_rate_leaves_the_next_one_a_trial() -> None:
+    script = Script(Forever())
+    session = await connected(
+        script,
+        circuit_breaker=CircuitBreakerOptions(failures=1, reset_after=5),
+        rate_limit=RateLimitOptions(operations=1, period=20),
+        operation_timeout=1,
+    )
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    await asyncio.sleep(5)
+    trial = asyncio.create_task(session.execute("x", timeout=100))
+    await asyncio.sleep(1)
+    with pytest.raises(CircuitOpen, match="while one operation tries"):
+        await session.execute("x", timeout=100)
+    trial.cancel()
+    await asyncio.wait([trial])
+    assert (await session.execute("x", timeout=100)).output == "done"
+    assert session.is_healthy
 
 
 async def test_each_attempt_counts_for_the_rate_and_for_the_breaker() -> None:
