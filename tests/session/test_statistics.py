@@ -67,6 +67,11 @@ async def test_what_was_refused_before_it_began_is_no_operation(port: str) -> No
         with contextlib.suppress(BelayError):
             await session.soft_reset()
         assert session.statistics.operations == 0
+    for session in (session, DeviceSession(port)):  # one that is closed, one that was never open
+        for refused in (session.execute("pass"), session.soft_reset(), session.hard_reset()):
+            with pytest.raises(SessionClosed):
+                await refused
+        assert session.statistics.operations == 0
 
 
 async def test_bytes_are_those_on_the_wire(port: str, tmp_path: Path) -> None:
