@@ -106,6 +106,7 @@ class Guard:
         try:
             async with aclosing(pieces(self._left(deadline))) as stream:
                 async for piece in stream:
+                    ticket = self._answered(ticket)
                     yield piece
         except BaseException as error:
             self._note(ticket, error)
@@ -144,6 +145,18 @@ class Guard:
             if ticket is None:
                 raise self._open_circuit(breaker)
         return ticket
+
+    def _answered(self, ticket: int) -> int:
+        """Close the circuit if this is its trial; return the ticket for the rest of the stream.
+
+        Its first output is an answer, and a consumer may never come back for the rest: the trial must not last so long.
+        """
+        breaker = self._breaker
+        if breaker is None or breaker.state != "half-open" or not breaker.knows(ticket):
+            return ticket
+        breaker.succeeded(ticket)
+        begun = breaker.begin(_now())
+        return ticket if begun is None else begun
 
     def _note(self, ticket: int, error: BaseException | None) -> None:
         breaker = self._breaker

@@ -211,6 +211,19 @@ async def test_a_trial_that_fails_opens_the_circuit_for_as_long_again() -> None:
     assert (await session.execute("x")).output == "done"
 
 
+async def test_a_trial_whose_consumer_never_comes_back_has_ended_with_its_first_output() -> None:
+    script = Script(Forever())
+    session = await connected(script, circuit_breaker=CircuitBreakerOptions(failures=1, reset_after=5))
+    with pytest.raises(SessionTimeout):
+        await session.execute("x", timeout=1)
+    await asyncio.sleep(5)
+    left = session.stream("x")
+    assert await anext(left) == "done"
+    assert session.is_healthy
+    assert (await session.execute("x")).output == "done", "nobody has closed the stream"
+    await left.aclose()
+
+
 async def test_a_stream_that_ends_well_is_an_answer() -> None:
     script = Script(Forever(), "done", Forever())
     session = await connected(script, circuit_breaker=BREAKER, operation_timeout=1)
