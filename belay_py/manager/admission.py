@@ -74,14 +74,15 @@ class Admission:
         if effects:
             self.perform(effects)
         if self._bystanders:
-            self._tell_bystanders()
+            self.nudge()
 
     def closed(self, key: str) -> None:
         """Note that a board is not connected any more, and give its room to the next."""
         self.perform(self.plan.closed(key))
-        self._tell_bystanders()
+        self.nudge()
 
-    def _tell_bystanders(self) -> None:
+    def nudge(self) -> None:
+        """Let those who wait for the next release look again."""
         bystanders, self._bystanders = self._bystanders, []
         for waiter in bystanders:
             if not waiter.done():
@@ -91,7 +92,11 @@ class Admission:
         """Wait until somebody gives a board back, or the room of one, without wanting it."""
         waiter = asyncio.get_running_loop().create_future()
         self._bystanders.append(waiter)
-        await waiter
+        try:
+            await waiter
+        finally:
+            if waiter in self._bystanders:  # it was cancelled
+                self._bystanders.remove(waiter)
 
     def perform(self, effects: Effects) -> None:
         """Do what the plan has decided about others."""

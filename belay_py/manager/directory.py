@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from belay_py.options import as_tags
+from belay_py.session.observable import Observable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from belay_py.session.session import DeviceSession
 
 
-class Directory:
+class Directory(Observable):
     """What there is in a manager."""
 
     def __init__(self, pool: Pool) -> None:
@@ -54,6 +55,7 @@ class Directory:
 
     def __iter__(self) -> Iterator[DeviceSession]:
         """The sessions, in the order in which their devices became known."""
+        self._pool.require_process()
         return iter([member.session for member in self._pool.members.values() if member.session is not None])
 
     def ids(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.manager.plan import Kind
+from belay_py.manager.plan import USES
 from belay_py.session.vitals import CODE, ask, parse
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ManagerHealth:
     active: int
     """Boards that somebody has."""
     idle: int
-    """Boards that are connected, and that nobody has."""
+    """Boards that are connected, and that nobody but the manager has."""
     max_sessions: int
     utilization: float
     """How much of ``max_sessions`` is taken, from 0 to 1: boards that are connected, or that somebody has."""
@@ -91,12 +91,12 @@ def assess(pool: Pool) -> ManagerHealth:
     if plan.draining:
         reasons.append("the manager is closing, or was closed")
     nothing_works = bool(troubles) and len(troubles) == len(pool.members)
-    holders = [place.holder for place in plan.places.values() if place.holder is not None]
+    used = {key for key, place in plan.places.items() if place.holder is not None and place.holder.kind in USES}
     return ManagerHealth(
         status="unhealthy" if plan.draining or nothing_works else "degraded" if reasons else "healthy",
         reasons=tuple(reasons),
-        active=sum(holder.kind in (Kind.LEASE, Kind.CALL) for holder in holders),
-        idle=sum(place.open and place.holder is None for place in plan.places.values()),
+        active=len(used),
+        idle=sum(place.open and key not in used for key, place in plan.places.items()),
         max_sessions=plan.max_open,
         utilization=utilization,
         findings={key: member.finding for key, member in pool.members.items() if member.finding is not None},

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import math
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
@@ -15,7 +14,7 @@ from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from belay_py.manager.member import Member
     from belay_py.manager.plan import Claim
@@ -40,13 +39,10 @@ class LeasedSession(DeviceSession):
         over = "" if self._lease_group.is_open else ", its lease is over"
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}, leased{over}>"
 
-    @contextlib.asynccontextmanager
-    async def exclusive(self, *, timeout: float | None = None) -> AsyncIterator[Self]:
-        """See `DeviceSession.exclusive`: among those who have this lease."""
+    async def _begin(self, group: Group, timeout: float | None) -> None:
         self._require_lease()
         with self._lease_group.membership():
-            async with super().exclusive(timeout=timeout):
-                yield self
+            await super()._begin(group, timeout)
 
     def _require_lease(self) -> None:
         if not self._lease_group.is_open:
@@ -164,9 +160,11 @@ class Lease(Generic[_T]):
         stale = []
         for key in claim.granted:
             member = pool.members[key]
-            seats.append(_seat(member, claim))
-            if is_fresh(member, began):
-                member.lease_is_ready()
+            session = member.begin_lease(claim)
+            seats.append(_seat(session))
+            standing = session._standing  # noqa: SLF001  a keeper and what it keeps
+            if is_fresh(standing, began):
+                member.relies_on = standing.boot_epoch
             else:
                 stale.append(member)
         if stale:
@@ -187,11 +185,18 @@ class Lease(Generic[_T]):
     async def _make_ready(self, stale: list[Member], deadline: float) -> None:
         try:
             await make_ready(stale, deadline)
-        except BaseException:
+        except BaseException as error:
+            if self._seats is None and isinstance(error, BelayError):
+                raise self._ended_by_force() from None
             self.release()
             raise
+        if self._seats is None:
+            raise self._ended_by_force()
         for member in stale:
-            member.lease_is_ready()
+            member.relies_on = member.standing.boot_epoch
+
+    def _ended_by_force(self) -> SessionClosed:
+        return SessionClosed(f"{self.claim.wants} was removed, or the manager closed, while its lease began")
 
     def release(self) -> None:
         """Give the boards back. Any number of times; their sessions, as this lease yielded them, are over then."""
@@ -210,7 +215,7 @@ class Lease(Generic[_T]):
             if group.refuse() and seat.options.checkin != "leave":
                 pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
-            if self.since < math.inf and seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
+            if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end()
 
@@ -226,8 +231,7 @@ class Lease(Generic[_T]):
         )
 
 
-def _seat(member: Member, claim: Claim) -> LeasedSession:
-    session = member.begin_lease(claim)
+def _seat(session: DeviceSession) -> LeasedSession:
     group = session._standing.turn.group()  # noqa: SLF001  the two halves of a lease
     group.adopt()
     group.join()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 from belay_py.errors import SettingsError
+from belay_py.manager.closing import Closing
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
-from belay_py.manager.overview import Overview
-from belay_py.manager.plan import NO_TAGS, Claim, Kind
+from belay_py.manager.plan import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.pool import Pool, Upkeep
-from belay_py.manager.shutdown import Shutdown
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
 from belay_py.options.nesting import layered
 from belay_py.session.building import build_session
@@ -20,7 +19,6 @@ from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
-    from types import TracebackType
 
     from belay_py.events import Listener
     from belay_py.manager.member import Member
@@ -35,7 +33,7 @@ class HasManagerOptions(Protocol):
         """What they say."""
 
 
-class DeviceSessionManager(Overview):
+class DeviceSessionManager(Closing):
     """Keeps sessions for an application: made once, found by name, leased, watched, and closed when nobody uses them.
 
     A session that the manager made belongs to whoever leases it. Each call outside of a lease takes one for its own
@@ -53,38 +51,13 @@ class DeviceSessionManager(Overview):
         base = None if settings is None else _options_of(settings)
         self.options = DeviceSessionManagerOptions.build(options, base)
         super().__init__(Pool(self.options))
-        self._shutdown = Shutdown(self._pool)
 
     def __repr__(self) -> str:
         plan = self._pool.plan
         leased = len(self._pool.leases)
-        return f"<DeviceSessionManager of {len(self)} sessions, {plan.slots} of {plan.max_open} open, {leased} leases>"
-
-    # -- life ---------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Make the devices of the settings known, and begin to watch. The first use does it too.
-
-        Nothing is waited for: the devices of ``warm_up`` are connected in the background.
-        """
-        self._begin()
-
-    async def close(self, grace: float | None = None) -> None:
-        """End all leases and sessions, for good. Safe in any state and any number of times.
-
-        New leases are refused at once, and those who wait are; leases that are held get ``grace`` seconds, by default
-        ``close_grace``, to end by themselves. A caller that is cancelled leaves it going on.
-        """
-        await self._shutdown.close(self.options.close_grace if grace is None else grace)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        members = list(self._pool.members.values())  # at one go: the blocking face's repr comes from other threads
+        sessions = sum(member.session is not None for member in members)
+        return f"<DeviceSessionManager of {sessions} sessions, {plan.slots} of {plan.max_open} open, {leased} leases>"
 
     # -- sessions by their names --------------------------------------------------------------------------------
 
@@ -110,9 +83,9 @@ class DeviceSessionManager(Overview):
         _check_name(device_id)
         before = self._pool.members.get(device_id)
         chosen = self._options(device_id, port, profile, options, before)
-        if before is not None and before.session is not None:
-            if not replace:
-                raise _duplicate(device_id)
+        if before is not None and before.session is not None and not replace:
+            raise _duplicate(device_id)
+        if before is not None and (before.session is not None or before.place.holder is not None):
             await self._shutdown.remove(before, self.options.close_grace)
             if device_id in self._pool.members:  # somebody was faster
                 raise _duplicate(device_id)
@@ -127,11 +100,13 @@ class DeviceSessionManager(Overview):
                 await self._connect(member)
             except BaseException:
                 await self._shutdown.discard(member)
-                if before is not None and declared and device_id not in self._pool.members:
+                gone = device_id not in self._pool.members and not self._pool.plan.draining
+                if before is not None and declared and gone:
                     self._pool.add(device_id, before.options, declared=True)
                 raise
             finally:
-                del self._pool.connecting[device_id]
+                if self._pool.connecting.get(device_id) is over:  # else it was replaced meanwhile
+                    del self._pool.connecting[device_id]
                 over.set()
         return session
 
@@ -154,6 +129,7 @@ class DeviceSessionManager(Overview):
 
         Those who wait for it are told. Who has it leased gets ``grace`` seconds, by default ``close_grace``.
         """
+        self._pool.require_here()
         member = self._pool.members.get(device_id)
         if member is None:
             return False
@@ -211,15 +187,17 @@ class DeviceSessionManager(Overview):
         `TooManyWaiters`, `DeviceNotFound`, `CircuitOpen`, `SessionClosed` when the manager closes, and what connecting
         raises.
         """
-        if not self._started:
+        if self._started:
+            self._pool.require_process()
+        else:
             self._begin()
-        wanted = NO_TAGS if tags is None else as_tags(tags)
-        _check_wanted(device_ids, tags, count)
+        if tags is not None or count is not None or len(device_ids) != 1 or not isinstance(device_ids[0], str):
+            _check_wanted(device_ids, tags, count)
         if timeout is None:
             timeout = self.options.lease_timeout
         elif not isinstance(timeout, int | float) or not timeout >= 0:
             raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
-        claim = Claim(Kind.LEASE, device_ids, wanted, count or 1, caller(1))
+        claim = Claim(LEASE, device_ids, NO_TAGS if tags is None else as_tags(tags), count or 1, caller(1))
         lease: Lease[Any] = Lease(
             self._pool, claim, timeout, _one if count is None and len(device_ids) < 2 else _several
         )
@@ -234,6 +212,7 @@ class DeviceSessionManager(Overview):
 
         As `DeviceSession.subscribe`.
         """
+        self._pool.require_process()
         return self._pool.subscribe(listener)
 
     # -- internals ----------------------------------------------------------------------------------------------
@@ -266,8 +245,6 @@ _FOR_EVER = 1e9  # seconds: what is asked for as inf
 
 
 def _check_wanted(device_ids: tuple[str, ...], tags: Iterable[str] | None, count: int | None) -> None:
-    if tags is None and count is None and len(device_ids) == 1 and isinstance(device_ids[0], str):
-        return  # the most frequent case is the cheapest
     if tags is None and not device_ids:
         raise SettingsError("a lease needs the name of a device, or tags={...}")
     if tags is not None and device_ids:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from belay_py import events
 from belay_py.devices.identity import makes_its_board
 from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionTimeout
-from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.plan import CALL, Claim, Kind
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
 
@@ -65,7 +65,8 @@ class Member:
         self._pool = pool
         self.unique_id: str | None = None
         """The board's, once it was connected."""
-        self._epoch_of_lease: int | None = None
+        self.relies_on: int | None = None
+        """The life of the board, by its boot epoch, on which who has the turn relies."""
         self.was_lost = False
         """Whether its link has ended by itself, or its board could not be brought back into step."""
 
@@ -113,7 +114,7 @@ class Member:
             return True  # its session is closed for good, which is what the operation will say
         if self.place.holder is not None:
             return False
-        claim = Claim(Kind.CALL, (self.key,))
+        claim = Claim(CALL, (self.key,))
         if not self._pool.plan.take(self.place, claim, self._pool.time()):
             return False
         self.claim = claim
@@ -133,7 +134,7 @@ class Member:
     def release(self) -> None:
         """See `Keeper`."""
         claim, self.claim = self.claim, None
-        self._epoch_of_lease = None
+        self.relies_on = None
         if claim is not None:
             self._pool.checked_in(self, claim)
 
@@ -146,11 +147,11 @@ class Member:
             return
         if (why := self._pool.quarantined.get(self.key)) is not None:
             raise why()
-        epoch = self._epoch_of_lease
+        epoch = self.relies_on
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
         await self.session._link.connect_in_turn(limit)  # noqa: SLF001  a keeper and what it keeps
         if epoch is not None and standing.boot_epoch != epoch:
-            self._epoch_of_lease = standing.boot_epoch
+            self.relies_on = standing.boot_epoch
             raise BoardWasReset(
                 "the link was lost, and is there again, but the board has restarted meanwhile: its variables are gone, "
                 "and this was not sent",
@@ -200,7 +201,10 @@ class Member:
                 self.was_lost = False
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
-                pool.admission.closed(self.key)
+                if self.was_lost and self.claim is not None and self.relies_on is None:
+                    self.relies_on = self.standing.boot_epoch  # several operations of one call rely on it too
+                if not self.forgotten:  # else its place is another's, or nobody's
+                    pool.admission.closed(self.key)
             case events.SessionError():
                 self.was_lost = True
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
@@ -227,7 +231,3 @@ class Member:
         session = self.session or self.make_session()
         self.claim = claim
         return session
-
-    def lease_is_ready(self) -> None:
-        """Note which life of the board a lease relies on."""
-        self._epoch_of_lease = self.standing.boot_epoch

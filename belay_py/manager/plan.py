@@ -33,7 +33,9 @@ class Kind(Enum):
     CLOSING = "the manager, which closes it"
 
 
-USES: Final = (Kind.LEASE, Kind.CALL)
+# Up to Python 3.11, a member of an Enum costs as much as a call each time that its class is asked for it.
+LEASE, CALL, UPKEEP, CLOSING = Kind
+USES: Final = (LEASE, CALL)
 """The claims of others than the manager."""
 
 

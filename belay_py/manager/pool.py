@@ -12,7 +12,7 @@ from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
-from belay_py.manager.plan import Claim, Kind, Plan
+from belay_py.manager.plan import CLOSING, Claim, Kind, Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Pool:
         self.forgetting: list[Callable[[Member], None]] = []
         """Those that are told of a device that is known no more."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.lets_run = False
+        """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}
@@ -80,13 +82,29 @@ class Pool:
             self._loop = _running_loop()
         return self._loop
 
-    def require_here(self) -> None:
-        """Raise `BelayError` in another event loop or process than the manager's own."""
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this is a forked child's copy: the boards are its parent's."""
+        return self._process != _forks
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether the loop that the manager belonged to is closed."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def require_process(self) -> None:
+        """Raise `BelayError` in another process than the manager's own."""
         if self._process != _forks:
             raise BelayError(
                 "this manager belongs to the process that made it; a forked child must make its own, for other boards"
             )
-        if _running_loop() is not (self._loop or self.loop):
+
+    def require_here(self) -> None:
+        """Raise `BelayError` in another event loop or process than the manager's own."""
+        if self._process == _forks and _running_loop() is self._loop:
+            return
+        self.require_process()
+        if _running_loop() is not self.loop:
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
@@ -94,6 +112,7 @@ class Pool:
         task = self.loop.create_task(self._logged(work, name), name=f"belay {name}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # a loop that is shut down may cancel it before it begins
         return task
 
     async def _logged(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -141,7 +160,9 @@ class Pool:
         declared: bool = False,
         on_connect: Callable[[DeviceSession], Awaitable[object]] | None = None,
     ) -> Member:
-        """Make a device known."""
+        """Make a device known. Raises `SessionClosed` when the manager closes."""
+        if self.plan.draining:
+            raise SessionClosed("the manager is closing, or was closed; make a new one")
         effects = self.plan.add(key, tags=options.tags, pinned=options.pinned, now=self.time())
         place = self.plan.places[key]
         member = self.members[key] = Member(self, place, options, declared=declared, on_connect=on_connect)
@@ -178,7 +199,7 @@ class Pool:
 
     def checked_in(self, member: Member, claim: Claim) -> None:
         """Give a board on, or look after it first."""
-        if claim.kind is not Kind.CLOSING:
+        if claim.kind is not CLOSING:
             reason = self._close_at_checkin(member, claim)
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)

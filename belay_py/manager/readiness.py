@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from belay_py.manager.member import Member
+    from belay_py.session.standing import Standing
 
 # A board at its prompt answers within milliseconds; one that does not is connected anew, which takes longer.
 _LONGEST_CHECK: Final = 2.0
@@ -19,11 +20,10 @@ LOOKS_BROKEN: Final = (SessionTimeout, Disconnected, OutcomeUnknown, ProtocolVio
 """What a sign of life ends in when the board has to be connected anew."""
 
 
-def is_fresh(member: Member, now: float) -> bool:
+def is_fresh(standing: Standing, now: float) -> bool:
     """Whether the board is connected and was heard of a short while ago."""
-    standing = member.standing
     channel = standing.channel  # it is of the manager's loop, in which leases are taken
-    return channel is not None and channel.in_step and now - standing.last_begun < member.options.check_after
+    return channel is not None and channel.in_step and now - standing.last_begun < standing.options.check_after
 
 
 async def make_ready(members: list[Member], deadline: float) -> None:

@@ -11,9 +11,9 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError
+from belay_py.errors import BelayError, Interrupted
 from belay_py.manager.health import HealthFinding, check
-from belay_py.manager.plan import Claim, Kind
+from belay_py.manager.plan import USES, Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.manager.readiness import LOOKS_BROKEN, give_a_sign
 
@@ -126,6 +126,8 @@ class Rounds:
             async with Upkeep(member, claim):
                 try:
                     await question()
+                except Interrupted:
+                    pass  # by somebody here: it says nothing of the board
                 except BelayError as error:
                     if link.endings == endings:  # else it was disconnected by somebody, who wants it so
                         await self._failed(member, what, error)
@@ -184,7 +186,7 @@ class _Board:
         """When it is to be closed, or to be looked at again, if it is used no more from now on."""
         place = self.member.place
         idle_at = place.last_used + self._idle_for
-        if place.queue or (place.holder is not None and place.holder.kind in (Kind.LEASE, Kind.CALL)):
+        if place.queue or (place.holder is not None and place.holder.kind in USES):
             idle_at = now + max(self._idle_for, _SOON)  # its use ends later than now
         elif place.holder is not None:
             idle_at = max(idle_at, now + _SOON)

@@ -1,108 +1,189 @@
-"""Ending: one session, or the manager with all it has, each wholly and once."""
+"""Ending a manager with all it has: open, draining, closed, and never back."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from belay_py.errors import SessionClosed
-from belay_py.manager.plan import Kind
+from belay_py.errors import SessionClosed, SettingsError
+from belay_py.manager import exiting
+from belay_py.manager.cleanups import Cleanups
+from belay_py.manager.endings import Endings
+from belay_py.manager.steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
-    from belay_py.events import DisconnectReason
-    from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
+
+ManagerState: TypeAlias = Literal["open", "draining", "closed"]
 
 _log = logging.getLogger(__name__)
 
+_FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
+_BACKGROUND: Final = 5.0  # seconds for what the manager still does by itself, such as a reset after a lease
 
-class Shutdown:
-    """The endings of one manager."""
+
+class Shutdown(Endings):
+    """The end of one manager."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        super().__init__(pool)
+        self.state: ManagerState = "open"
+        self.cleanups = Cleanups()
+        self.when_closed: list[Callable[[], None]] = []
+        """Called, once, at the end."""
+        self._force_at = 0.0
+        """How long leases have, on the loop's clock."""
+        self._steps: Steps | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._guard: asyncio.Task[None] | None = None
+        self._over: asyncio.Future[None] | None = None
 
-    # -- one session --------------------------------------------------------------------------------------------
+    @property
+    def name(self) -> str:
+        """The manager, for people."""
+        keys = list(self._pool.members)
+        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+        return f"the manager of {shown}" if keys else "the manager (no devices)"
 
-    async def remove(self, member: Member, grace: float) -> None:
-        """Forget a device, let its lease end for ``grace`` seconds, and close its session.
+    @property
+    def pool(self) -> Pool:
+        """What is to be ended."""
+        return self._pool
 
-        A caller that is cancelled leaves it going on.
-        """
-        key, pool = member.key, self._pool
-        pool.admission.why_barred[key] = lambda: SessionClosed(f"the session {key!r} is being removed; create it anew")
-        lost, effects = pool.plan.bar(key)
-        pool.admission.refuse(lost, pool.admission.why_barred[key])
-        pool.admission.perform(effects)
-        await asyncio.shield(pool.spawn(self._remove(member, grace), f"{key} is removed"))
+    # -- beginning ----------------------------------------------------------------------------------------------
 
-    async def _remove(self, member: Member, grace: float) -> None:
+    def begin_guard(self) -> None:
+        """Have the manager closed when its event loop is shut down, or the interpreter, before anybody closes it."""
+        if self._guard is None and self.state == "open":
+            loop = self._pool.loop
+            self._over = loop.create_future()
+            self._guard = loop.create_task(self._guarded(self._over), name="belay manager's guard")
+            exiting.register(self)
+
+    async def _guarded(self, over: asyncio.Future[None]) -> None:
+        """Wait for the manager's end. `asyncio.run` cancels this when its program has ended, and waits for it."""
         try:
-            await self._wait_for_leases([member], grace)
-            await self._discard(member, "requested")
-        finally:
-            self._pool.admission.why_barred.pop(member.key, None)
+            await asyncio.shield(over)
+        except asyncio.CancelledError:
+            if self._pool.is_inherited or self.state == "closed":
+                raise
+            if self.state == "open":
+                _log.warning(
+                    "%s was not closed, and its event loop ends: it is closed now; use `async with`, or await close()",
+                    self.name,
+                )
+            while not over.done():
+                self.drain(0.0)
+                if self._closing is not None:
+                    await asyncio.wait([self._closing])
+            raise
 
-    async def discard(self, member: Member) -> None:
-        """Close a session at once, whoever has it, and forget its device."""
-        await asyncio.shield(self._pool.spawn(self._discard(member, "requested"), f"{member.key} is discarded"))
-
-    async def _discard(self, member: Member, reason: DisconnectReason) -> None:
-        if self._pool.members.get(member.key) is not member:
-            return
-        self._force([member])
-        try:
-            if member.session is not None:
-                await member.session._link.close(reason)  # noqa: SLF001  the manager gives a reason
-        finally:
-            while member.place.holder is not None:  # what it did ends with its session
-                await self._pool.admission.next_release()
-            self._pool.forget(member)
-
-    async def _wait_for_leases(self, members: Iterable[Member], grace: float) -> None:
-        """Return when nobody but the manager has the boards, or after ``grace`` seconds."""
-        try:
-            async with asyncio.timeout(grace):
-                while any(self._is_used(member) for member in members):
-                    await self._pool.admission.next_release()
-        except TimeoutError:
-            used = [member.key for member in members if self._is_used(member)]
-            _log.warning("%s: still in use after %g s, and ended now", ", ".join(used), grace)
-
-    def _is_used(self, member: Member) -> bool:
-        holder = member.place.holder
-        return holder is not None and holder.kind in (Kind.LEASE, Kind.CALL)
-
-    def _force(self, members: Iterable[Member]) -> None:
-        """End the leases of some boards: their holders have nothing any more."""
-        holders = {id(member.place.holder) for member in members}
-        for lease in list(self._pool.leases.values()):
-            if id(lease.claim) in holders:
-                lease.release()
-
-    # -- all of them --------------------------------------------------------------------------------------------
+    # -- the end ------------------------------------------------------------------------------------------------
 
     async def close(self, grace: float) -> None:
         """See `DeviceSessionManager.close`."""
-        if self._closing is None:
+        if not isinstance(grace, int | float) or not grace >= 0:
+            raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
+        if self._pool.is_inherited or self.state == "closed":
+            return
+        if self._pool.is_orphan:
+            self.abandon()
+            return
+        self._pool.require_here()
+        self.begin_guard()
+        self.drain(grace)
+        if self._closing is not None:
+            await asyncio.shield(self._closing)
+
+    def drain(self, grace: float) -> None:
+        """Begin to close, in the manager's loop; one that has begun already gives leases no more time than this."""
+        loop = self._pool.loop
+        force_at = loop.time() + min(grace, _FOR_EVER)
+        if self.state == "open":
+            self.state = "draining"
             for stop in self._pool.at_close:
                 stop()
             self._pool.admission.refuse(
                 self._pool.plan.drain(), lambda: SessionClosed("the manager is closing; make a new one")
             )
-            self._closing = self._pool.spawn(self._close(grace), "manager closes")
-        await asyncio.shield(self._closing)
+            self._force_at = force_at
+            self._steps = Steps()
+        elif force_at < self._force_at:
+            self._force_at = force_at
+            self._pool.admission.nudge()
+        if self.state == "draining" and (self._closing is None or self._closing.done()):
+            self._closing = loop.create_task(self._close(), name="belay manager closes")
 
-    async def _close(self, grace: float) -> None:
-        members = list(self._pool.members.values())
-        _log.info("closing %d sessions", sum(member.session is not None for member in members))
-        await self._wait_for_leases(members, grace)
-        await asyncio.gather(*(self._discard(member, "shutdown") for member in members), return_exceptions=True)
-        me = asyncio.current_task()
-        if rest := [task for task in self._pool.tasks if task is not me]:
-            await asyncio.wait(rest)
-        _log.info("all sessions are closed")
+    def hurry(self) -> None:
+        """In the manager's loop: end what has begun at once; what takes time is left out."""
+        self.drain(0.0)
+        if self._steps is not None:
+            self._steps.hurry()
+
+    async def _close(self) -> None:
+        pool, steps = self._pool, self._steps
+        assert steps is not None, "draining begins with them"
+        name, began = self.name, pool.time()
+        members = list(pool.members.values())
+        open_ = sum(member.session is not None for member in members)
+        _log.info("closing %s: %d sessions, %d leases", name, open_, len(pool.leases))
+        if any(self._is_used(member) for member in members):
+            await steps.take(
+                "leases end", functools.partial(self._wait_for_leases, members, lambda: self._force_at), 2 * _FOR_EVER
+            )
+        pool.lets_run = pool.options.on_close == "leave"
+        await steps.take_together(
+            (
+                f"session {member.key}",
+                functools.partial(self._discard, member, "shutdown", steps),
+                self.longest(member),
+            )
+            for member in members
+        )
+        if pool.tasks:
+            await steps.take("what runs in the background", self._wait_for_background, _BACKGROUND)
+        for task in list(pool.tasks):
+            task.cancel()
+        await self.cleanups.run(steps)
+        self._closed()
+        _log.info("closed %s in %.3f s", name, pool.time() - began)
+        steps.end()
+
+    async def _wait_for_background(self) -> None:
+        while tasks := list(self._pool.tasks):
+            await asyncio.wait(tasks)
+
+    def _closed(self) -> None:
+        self.state = "closed"
+        exiting.unregister(self)
+        if self._over is not None and not self._over.done() and not self._pool.is_orphan:
+            self._over.set_result(None)
+        callbacks, self.when_closed = self.when_closed, []
+        for callback in callbacks:
+            callback()
+
+    # -- without an event loop ----------------------------------------------------------------------------------
+
+    def end_guard(self) -> None:
+        """Where the manager's loop never runs again, in a forked child too: let the guard go without a word."""
+        if self._guard is not None:
+            self._guard._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  asyncio's own way
+
+    def abandon(self) -> None:
+        """Where the manager's loop is closed: give the ports back, with a last word to each board."""
+        if self.state == "closed" or self._pool.is_inherited:
+            return
+        self.end_guard()
+        stop = self._pool.options.on_close == "stop"
+        for member in list(self._pool.members.values()):
+            channel = None if member.session is None else member.standing.channel
+            if channel is not None:
+                channel.close(stop=stop)
+                _log.info("closing: session %s: its port is closed", member.key)
+        for name in self.cleanups.run_plain():
+            _log.error("closing: cleanup %s: not done, since the event loop is closed", name)
+        self._closed()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from belay_py import events
 from belay_py.manager.counters import BOUNDS
-from belay_py.manager.plan import Kind
+from belay_py.manager.plan import USES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,7 +149,7 @@ class Tally:
             sessions=len(there),
             connected=len(self._connected),
             leases_held=len(pool.leases),
-            in_use=sum(holder.kind in (Kind.LEASE, Kind.CALL) for holder in holders),
+            in_use=sum(holder.kind in USES for holder in holders),
             waiting=len(pool.plan.waiting),
             quarantined=len(pool.quarantined),
             max_sessions=pool.plan.max_open,

@@ -37,10 +37,10 @@ async def warm_up(pool: Pool, keys: Iterable[str], progress: Progress | None = N
         error: BelayError | None = None
         async with room:
             try:
-                await _connect(pool, member)
+                await _connect(pool, member.key)
             except BelayError as failure:
                 error = failures[member.key] = failure
-                _log.warning("%s: not connected at the warm-up: %s", member.key, failure)
+                _log.info("%s: not connected at the warm-up: %s", member.key, failure)
         done += 1
         if progress is not None:
             try:
@@ -54,13 +54,13 @@ async def warm_up(pool: Pool, keys: Iterable[str], progress: Progress | None = N
     return failures
 
 
-async def _connect(pool: Pool, member: Member) -> None:
-    deadline = pool.time() + min(member.options.connection_timeout, _FOR_EVER)
-    claim = Claim(Kind.CALL, (member.key,), holder="the manager, at its warm-up")
+async def _connect(pool: Pool, key: str) -> None:
+    deadline = pool.time() + min(pool.member(key).options.connection_timeout, _FOR_EVER)
+    claim = Claim(Kind.CALL, (key,), holder="the manager, at its warm-up")
     await pool.admission.admit(claim, deadline)
+    member = pool.member(key)  # the one whose board it is now: it may have been replaced meanwhile
     async with Upkeep(member, claim):
-        if not member.standing.usable:
-            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+        await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf

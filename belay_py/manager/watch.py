@@ -51,7 +51,8 @@ class Watch:
             self._cleaner.cancel()
 
     async def _warm_up(self) -> None:
-        await warm_up(self._pool, self._pool.options.warm_up)
+        for key, error in (await warm_up(self._pool, self._pool.options.warm_up)).items():
+            _log.warning("%s: not connected at the start: %s", key, error)
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -12,21 +12,24 @@ import re
 from belay_py.protocol.codes import CTRL_A, CTRL_C, CTRL_D, RAW_BANNER, RAW_PASTE, RAW_PASTE_REFUSED
 from belay_py.protocol.events import Features
 
-# How the board takes code; its answer to the code; the unix port's terminal turns \r\n into \r\r\n.
-_REPLY = rb"(?:R\x01(..)\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)%s\r*\n\x04\x04>"
+# How the board takes code; its answer to the code, a nonce; the unix port's terminal turns \r\n into \r\r\n.
+# One pattern for all nonces: `re` would keep each one's, up to 512 of them.
+_REPLY = re.compile(
+    rb"(?:R\x01(..)\x01+\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)([\w-]+)\r*\n\x04\x04>", re.DOTALL
+)
 
 
 class Handshake:
     """One handshake: its attempts and the search for the answer to the latest of them."""
 
-    __slots__ = ("_buffer", "_reply")
+    __slots__ = ("_buffer", "_nonce")
 
     KEPT = 4096
     """Bytes of unanswered input that are kept for the search and for reports."""
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._reply: re.Pattern[bytes] | None = None
+        self._nonce = b""
 
     def attempt(self, nonce: str) -> bytes:
         """Return what to send for one attempt; from now on only this nonce's answer counts.
@@ -36,14 +39,14 @@ class Handshake:
         what the board can do, and at a friendly prompt, should Ctrl-A be lost, opens paste mode, in which the line is
         a syntax error that runs nothing (tried). At most 40 bytes: they fit the smallest two windows known, 2 x 32.
         """
-        self._reply = re.compile(_REPLY % re.escape(nonce.encode()), re.DOTALL)
+        self._nonce = nonce.encode()
         code = f"print('{nonce[:-1]}'+'{nonce[-1]}')".encode()
         return CTRL_C + CTRL_C + CTRL_A + RAW_PASTE + code + CTRL_D
 
     def receive(self, data: bytes) -> tuple[Features, bytes, bytes] | None:
         """Take input; when the nonce is back, return the features, what came before it, and what came after."""
         self._buffer += data
-        match = self._reply.search(self._buffer) if self._reply else None
+        match = next((reply for reply in _REPLY.finditer(self._buffer) if reply[2] == self._nonce), None)
         if match is None:
             self._buffer = self._buffer[-self.KEPT :]
             return None

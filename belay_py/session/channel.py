@@ -22,7 +22,7 @@ from belay_py.protocol import (
     Ready,
     ReplState,
 )
-from belay_py.session import nonces
+from belay_py.session import forking, nonces
 from belay_py.session.outcomes import Dropped, Expired, LinkLost
 from belay_py.session.statistics import Counters
 from belay_py.transports.base import close_orphan
@@ -98,6 +98,7 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # asyncio names its own base
         self._transport = transport
+        forking.watch(self)
 
     def data_received(self, data: bytes) -> None:
         repl = self.repl
@@ -274,21 +275,31 @@ class Channel(asyncio.Protocol):
         if self._transport is not None and not self._ended:
             self._transport.resume_reading()
 
-    def close(self) -> None:
-        """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises."""
+    def close(self, *, stop: bool = True) -> None:
+        """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises.
+
+        With ``stop`` False what runs goes on: nothing is sent to it.
+        """
         if self._transport is None or self._ended:
-            return
-        if self._loop.is_closed():
-            # Nothing can be sent or called back any more, but the port can be given back.
-            close_orphan(self._transport)
             return
         if self.in_step:
             self.repl.leave()
-        else:
+        elif stop:
             self.repl.interrupt()
+        if self._loop.is_closed():
+            # Nothing can be called back any more, but a last word can be said and the port given back.
+            close_orphan(self._transport, self.repl.data_to_send())
+            return
         self._flush()
         self._cancel_timers()
         self._transport.abort()
+
+    def let_go(self) -> Transport | None:
+        """In a forked child: the connection is the parent's, and nothing is sent from here; return what it was."""
+        transport, self._transport = self._transport, None
+        if not self._closed.done():
+            self._closed.set_result(None)
+        return transport
 
     async def closed(self) -> None:
         """Wait until the transport has ended, after `close`; for a bounded time, and not for one of another loop."""

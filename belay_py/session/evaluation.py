@@ -55,30 +55,41 @@ class Evaluations:
 
     async def _run(self, source: bytes, deadline: float) -> bytes:
         """Run code that looks the encoder up before it does anything; where that is missing, send it and run again."""
-        standing = self._standing
-        for _ in range(_ATTEMPTS):
-            epoch = standing.boot_epoch
-            try:
-                output = await self._execute(source, deadline)
-            except ExecutionError as error:
-                if not _tells_that_it_is_missing(error):
-                    raise
-                failure = error
-            else:
-                self._installed = epoch
-                return output
-            was_there = self._installed == standing.boot_epoch
-            channel = standing.channel
-            self._installed = 0
-            # Sending the encoder shows an unseen restart too, where its responses are marked.
-            if was_there or (channel is not None and not channel.marked):
-                # Where nothing else tells one life of the interpreter from the next, this does.
-                restarted = was_there and channel is not None and not channel.tells_restarts
-                await self._look_for_restart(deadline, restarted=restarted)
-            async with self._undisturbed(deadline):
+        found = await self._try(source, deadline)
+        if isinstance(found, bytes):
+            return found
+        # From here on nobody's reset comes in between the sending of the encoder and what needs it.
+        async with self._undisturbed(deadline):
+            for _ in range(_ATTEMPTS):
                 with _not_the_callers():
                     await self._install(deadline)
-        raise failure
+                found = await self._try(source, deadline)
+                if isinstance(found, bytes):
+                    return found
+        raise found
+
+    async def _try(self, source: bytes, deadline: float) -> bytes | ExecutionError:
+        """Run code and return its output, or the error that says that the encoder is missing."""
+        standing = self._standing
+        epoch = standing.boot_epoch
+        try:
+            output = await self._execute(source, deadline)
+        except ExecutionError as error:
+            if not _tells_that_it_is_missing(error):
+                raise
+            missing = error
+        else:
+            self._installed = epoch
+            return output
+        was_there = self._installed == standing.boot_epoch
+        channel = standing.channel
+        self._installed = 0
+        # Sending the encoder shows an unseen restart too, where its responses are marked.
+        if was_there or (channel is not None and not channel.marked):
+            # Where nothing else tells one life of the interpreter from the next, this does.
+            restarted = was_there and channel is not None and not channel.tells_restarts
+            await self._look_for_restart(deadline, restarted=restarted)
+        return missing
 
     async def _run_looked_up(self, source: bytes, deadline: float) -> bytes:
         """Run code that could not look the encoder up itself, right after that was done for it."""

@@ -51,8 +51,10 @@ class Turns:
         (self._groups[-1] if self._groups else self._gate).release()
 
     def _of_caller(self) -> Gate:
-        mine = [group for group in _memberships.get() if group in self._groups and group.is_open]
-        return mine[-1] if mine else self._gate
+        memberships = _memberships.get()
+        # By how the groups are nested: somebody may have joined the outer one after the inner one.
+        mine: Iterator[Gate] = (group for group in reversed(self._groups) if group.is_open and group in memberships)
+        return next(mine, self._gate)
 
     def group(self) -> Group:
         """A group that has not begun."""
@@ -99,7 +101,6 @@ class Group(Turn):
     """Whether members may still queue inside."""
 
     def __init__(self, turns: Turns) -> None:
-        super().__init__()
         self._turns = turns
 
     async def begin(self, deadline: float) -> None:
@@ -176,6 +177,12 @@ class Group(Turn):
 def _resolve(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def innermost() -> Group | None:
+    """The group that whoever runs in this context joined last, if he is in any."""
+    memberships = _memberships.get()
+    return memberships[-1] if memberships else None
 
 
 def leave_all_groups() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from belay_py.session.connection import open_connection
 from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from belay_py.session.channel import Channel
     from belay_py.session.connection import Connection
@@ -105,17 +106,22 @@ class Link:
         finally:
             standing.turn.release()
 
-    async def disconnect(self, reason: events.DisconnectReason = "requested") -> None:
-        """End the connection, whatever it does at the moment. Returns when it has ended."""
+    async def disconnect(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
+        """End the connection, whatever it does at the moment. Returns when it has ended.
+
+        Code that runs is interrupted, unless ``stop`` is False: then it goes on.
+        """
         self.endings += 1
-        await self._disconnect(reason)
+        await self._disconnect(reason, stop=stop)
 
     async def break_off(self, error: Exception) -> None:
         """End the connection to a board that does not answer as it should: ``error``. To all it is a lost link."""
         self._standing.counters.link_errors += 1
         await self._disconnect("unexpected", error)
 
-    async def _disconnect(self, reason: events.DisconnectReason = "requested", error: Exception | None = None) -> None:
+    async def _disconnect(
+        self, reason: events.DisconnectReason = "requested", error: Exception | None = None, *, stop: bool = True
+    ) -> None:
         if self._ending is None:
             if not self._lifecycle.allows("disconnect"):
                 return
@@ -125,16 +131,19 @@ class Link:
             channel, standing.channel = standing.channel, None
             if channel is not None and channel.is_orphan:
                 standing.turn.forget()
-            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, reason, error))
+            if channel is not None:
+                channel.close(stop=stop)  # here, since a task may be cancelled before it begins
+            settle = functools.partial(self._settle, reason, error, was_open=channel is not None)
+            ending = asyncio.get_running_loop().create_task(self._end(channel, self._opening, settle))
             self._ending = ending
-            ending.add_done_callback(self._ended)
+            ending.add_done_callback(functools.partial(self._ended, settle))
         # A caller that is cancelled here, or a second one, changes nothing: the connection ends once and wholly.
         await asyncio.shield(self._ending)
 
-    async def close(self, reason: events.DisconnectReason = "requested") -> None:
-        """End the connection and dispose of the session."""
+    async def close(self, reason: events.DisconnectReason = "requested", *, stop: bool = True) -> None:
+        """End the connection, as `disconnect`, and dispose of the session."""
         self._closing = True
-        await self.disconnect(reason)
+        await self.disconnect(reason, stop=stop)
         self._dispose()
 
     def on_lost(self, channel: Channel, error: Exception | None) -> None:
@@ -222,8 +231,7 @@ class Link:
         self,
         channel: Channel | None,
         opening: asyncio.Task[Connection] | None,
-        reason: events.DisconnectReason,
-        error: Exception | None,
+        settle: Callable[[], None],
     ) -> None:
         try:
             ended = channel
@@ -232,18 +240,23 @@ class Link:
                 await asyncio.wait([opening])
                 if not opening.cancelled() and opening.exception() is None:
                     ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
+                    ended.close()
             if ended is not None:
-                ended.close()
                 await ended.closed()
         finally:
-            self._lifecycle.fire("disconnected")
-            if channel is not None:
-                self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
-            if self._closing:
-                self._dispose()
+            settle()
 
-    def _ended(self, ending: asyncio.Task[None]) -> None:
+    def _ended(self, settle: Callable[[], None], ending: asyncio.Task[None]) -> None:
         self._ending = None
+        if ending.cancelled() and self._lifecycle.state is _State.DISCONNECTING:
+            settle()  # a loop that is shut down has cancelled it before it began
+
+    def _settle(self, reason: events.DisconnectReason, error: Exception | None, *, was_open: bool) -> None:
+        self._lifecycle.fire("disconnected")
+        if was_open:
+            self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
+        if self._closing:
+            self._dispose()
 
     def _dispose(self) -> None:
         if self._lifecycle.allows("dispose"):

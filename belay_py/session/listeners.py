@@ -14,9 +14,9 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from belay_py.errors import SettingsError
 from belay_py.events import SessionEvent, StateChanged
 from belay_py.session.group import leave_all_groups
+from belay_py.session.observable import Choosy, checked_listener
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,9 +42,7 @@ class Subscriptions:
 
     def add(self, listener: Listener) -> Callable[[], None]:
         """Add one; return what takes it out again, any number of times. Raises `SettingsError` for what is none."""
-        if not callable(listener):
-            raise SettingsError(f"the listener is {listener!r}; it must be a function, plain or async, of one event")
-        subscription = _Subscription(listener)
+        subscription = _Subscription(checked_listener(listener))
         self._all += (subscription,)
 
         def unsubscribe() -> None:
@@ -106,6 +104,7 @@ class _Subscription:
 
     def __init__(self, listener: Listener) -> None:
         self._listener: Callable[[SessionEvent], object] = listener
+        self._kinds = listener.kinds if isinstance(listener, Choosy) else (SessionEvent,)
         # The subscriber's context, not that of whoever causes an event: his groups are not the listener's.
         self._context = copy_context()
         self._context.run(leave_all_groups)
@@ -114,12 +113,11 @@ class _Subscription:
         self._missed = 0
 
     def deliver(self, event: SessionEvent) -> None:
-        if len(self._waiting) >= QUEUE_LIMIT:
-            self._missed += 1
+        if not isinstance(event, self._kinds):
             return
-        if self._missed:
-            _log.warning("the listener %r was too slow and missed %d events", self._listener, self._missed)
-            self._missed = 0
+        if len(self._waiting) >= QUEUE_LIMIT:
+            self._miss()
+            return
         try:
             awaitable = self._listener(event)
             if not inspect.isawaitable(awaitable):
@@ -129,6 +127,16 @@ class _Subscription:
                 self._task = asyncio.get_running_loop().create_task(self._drain(), context=self._context.copy())
         except (Exception, asyncio.CancelledError):  # noqa: BLE001  others' code: nothing of it may end a session
             _log.exception("the listener %r failed on %r", self._listener, event)
+
+    def _miss(self) -> None:
+        # At once, and then not with each event: one that never catches up would fill the log.
+        if self._missed % QUEUE_LIMIT == 0:
+            _log.warning(
+                "the listener %r is too slow: %d events wait for it, and it misses those that come now",
+                self._listener,
+                len(self._waiting),
+            )
+        self._missed += 1
 
     async def _drain(self) -> None:
         """Run what an asynchronous listener has to do, one event after the other."""
@@ -145,6 +153,9 @@ class _Subscription:
                     self._waiting.popleft()
         finally:
             self._task = None
+            if self._missed:
+                _log.warning("the listener %r was too slow and missed %d events", self._listener, self._missed)
+                self._missed = 0
             for _, awaitable in self._waiting:
                 close = getattr(awaitable, "close", None)
                 if close is not None:

@@ -20,6 +20,7 @@ from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
 from belay_py.session.monitor import Monitored, Monitoring
+from belay_py.session.observable import Observable
 from belay_py.session.operations import Operations
 from belay_py.session.recovery import Recovery
 from belay_py.session.resets import Boot, Resets
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Described, Monitored):
+class DeviceSession(Described, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and

@@ -20,9 +20,7 @@ class Turn:
     """Called when the turn becomes free with nobody waiting."""
     _held = False
     _refused = False
-
-    def __init__(self) -> None:
-        self._waiters: deque[asyncio.Future[None]] = deque()
+    _waiters: deque[asyncio.Future[None]] | None = None  # most turns see none, and each lease has one
 
     def take(self) -> bool:
         """Take the turn if it is free; return whether it was."""
@@ -41,6 +39,8 @@ class Turn:
         if self.take():
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = deque()
         self._waiters.append(waiter)
         try:
             async with asyncio.timeout_at(deadline):

@@ -140,7 +140,7 @@ class LoopThread:
         return threading.current_thread() is self._thread
 
     def end(self) -> None:
-        """Close the sessions that are open, for two seconds at most, and stop the loop."""
+        """Close the sessions that are open, for two seconds at most, and stop the loop. Managers have closed theirs."""
         self.ended = True
         ends = [session.close() for session in list(self.sessions)]
         closing = asyncio.run_coroutine_threadsafe(_all(ends), self._loop)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
-import inspect
 import math
-import os
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from belay_py.errors import BelayError, ExecutionError, SessionClosed
+from belay_py.errors import ExecutionError
 from belay_py.session import session as asynchronous
 from belay_py.session.building import options_of
 from belay_py.session.snippets import find_source
 from belay_py.session.tracebacks import locate
-from belay_py.sync.loop_thread import has_ended, loop_thread
-from belay_py.transports.offload import offload
+from belay_py.sync.face import ObservableFace, call
+from belay_py.sync.loop_thread import loop_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
-    from belay_py.events import Listener, SessionEvent
+    from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.execution import ExecutionResult
@@ -42,11 +38,6 @@ async def _next(pieces: AsyncGenerator[_T]) -> _T | None:
     return await anext(pieces, None)
 
 
-async def _call(function: Callable[..., _T], *arguments: Any) -> _T:
-    """Call a function on the loop's thread."""
-    return function(*arguments)
-
-
 @contextlib.contextmanager
 def located(code: str | bytes, filename: str | Path | None) -> Iterator[None]:
     """Put the host's places into an error here: the caller is on this thread's stack, not on the loop's."""
@@ -57,44 +48,31 @@ def located(code: str | bytes, filename: str | Path | None) -> Iterator[None]:
         raise
 
 
-def _in_a_thread(session: DeviceSession, listener: Callable[[SessionEvent], object]) -> Listener:
-    @functools.wraps(listener)  # it is what the log names
-    async def relay(event: SessionEvent) -> None:
-        # Not by asyncio.to_thread: a program could not end while a thread of its pool is in a listener.
-        told = functools.partial(listener, dataclasses.replace(event, session=session))
-        await offload(told, lambda _: None, name=f"belay listener {id(relay):x}")
-
-    return relay
-
-
-class DeviceSession:
+class DeviceSession(ObservableFace):
     """The blocking `belay_py.DeviceSession`: the same options, methods and errors."""
 
+    _ELSEWHERE = "this session belongs to the process that made it; a forked child must make its own, on another board"
+
     def __init__(self, port: str | DeviceSessionOptions, *, device_id: str | None = None, **options: Any) -> None:
+        super().__init__()
         self._session = asynchronous.DeviceSession(port, device_id=device_id, **options)
-        self._process = os.getpid()
+
+    @classmethod
+    def _over(cls, session: asynchronous.DeviceSession) -> Self:
+        """The face of a session that is there."""
+        face = cls.__new__(cls)
+        ObservableFace.__init__(face)
+        face._session = session  # noqa: SLF001  a constructor
+        return face
 
     def __repr__(self) -> str:
         return f"<sync {repr(self._session)[1:]}"
 
-    def _run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        if self._process != os.getpid():
-            coroutine.close()
-            raise BelayError(
-                "this session belongs to the process that made it; a forked child must make its own, on another board"
-            )
-        thread = loop_thread()
-        if thread.ended:
-            coroutine.close()
-            raise SessionClosed("the program is ending, and its sessions were closed; use them before that")
-        return thread.run(coroutine, settle=self._session.settled)
+    async def _settled(self) -> None:
+        await self._session.settled()
 
-    def _run_if_alive(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """For endings: in a forked child, and while the program ends, there is nothing left to end."""
-        if self._process != os.getpid() or has_ended():
-            coroutine.close()
-        else:
-            self._run(coroutine)
+    def _face_of(self, session: asynchronous.DeviceSession) -> DeviceSession:
+        return self
 
     @property
     def options(self) -> DeviceSessionOptions:
@@ -179,11 +157,7 @@ class DeviceSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except KeyboardInterrupt:
-            self.close()  # it may have come before the first one began
-            raise
+        self._end(self._session.close)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """See `belay_py.DeviceSession.subscribe`.
@@ -192,18 +166,7 @@ class DeviceSession:
         ``event.session``, which is this session. An asynchronous one runs on the loop's thread, and gets the
         asynchronous session.
         """
-        # An object's own `async def __call__` is not seen by looking at the object.
-        if callable(listener) and not any(map(inspect.iscoroutinefunction, (listener, type(listener).__call__))):
-            listener = _in_a_thread(self, listener)
-        unsubscribe = self._run(_call(self._session.subscribe, listener))
-
-        def end() -> None:
-            if loop_thread().is_here:  # an asynchronous listener that ends itself
-                unsubscribe()
-            else:
-                self._run_if_alive(_call(unsubscribe))
-
-        return end
+        return self._subscribed(self._session.subscribe, listener)
 
     def wait_for_state(self, *states: DeviceSessionState, timeout: float | None = None) -> DeviceSessionState:
         """See `belay_py.DeviceSession.wait_for_state`."""
@@ -218,11 +181,7 @@ class DeviceSession:
             with group.membership():
                 yield self
         finally:
-            try:
-                self._run_if_alive(_call(group.end))
-            except KeyboardInterrupt:
-                self._run_if_alive(_call(group.end))  # it may have come before the first one began
-                raise
+            self._end(lambda: call(group.end))
 
     def execute(
         self,

@@ -7,6 +7,7 @@ fit as they are; a serial port gets one of its own.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -87,9 +88,10 @@ Opener: TypeAlias = Callable[[str, Receiver, LinkOptions], Awaitable[Transport]]
 """Opens one kind of port: the whole port string, who receives, how to open it."""
 
 
-def close_orphan(transport: Transport) -> None:
+def close_orphan(transport: Transport, last_words: bytes = b"") -> None:
     """Give back the port of a transport whose event loop is closed, which cannot close itself any more. Never raises.
 
+    ``last_words`` are sent before, where that takes no waiting.
     Known are serial ports (``serial``, in this package and in pyserial-asyncio) and asyncio's sockets, whose protocol
     holds the lock; those with threads of their own need no loop for their end. Each may be traced.
     """
@@ -99,6 +101,10 @@ def close_orphan(transport: Transport) -> None:
         device = getattr(transport, name, None)
         if device is not None:
             known = True
+            with contextlib.suppress(OSError, RuntimeError):
+                os.write(device.fileno(), last_words)
+                if getattr(device, "has_lines", False):  # flushing a pseudo-terminal would take the words back
+                    device.drain_briefly(discard=False)
             with contextlib.suppress(OSError, RuntimeError):
                 device.close()
     if hasattr(transport, "_sock"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,6 @@ from belay_py.virtual.options import VirtualBoardOptions, parse_url
 from belay_py.virtual.process import BoardProcess
 
 if TYPE_CHECKING:
-    import os
     import socket
     from types import TracebackType
     from typing import Self
@@ -73,6 +73,17 @@ def close_boards() -> None:
         _named.clear()
     for board in boards:
         board.close()
+
+
+def _after_fork() -> None:
+    """In the child: the boards are its parent's, who goes on to use them; a lock may be held by nobody any more."""
+    global _registry  # noqa: PLW0603  it is replaced where no other thread can be
+    _named.clear()
+    _registry = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class VirtualBoard:

@@ -23,7 +23,7 @@ import tracemalloc
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from belay_py import DeviceSession, DeviceSessionManager
+from belay_py import DeviceSession, DeviceSessionManager, DeviceSessionOptions
 from belay_py.testing import ScriptedBoard
 
 if TYPE_CHECKING:
@@ -212,6 +212,36 @@ async def memory() -> None:
             sys.stdout.write(f"  {used / count / 1024:.1f} KiB for each session that is {kind}\n")
 
 
+async def idle(seconds: float) -> None:
+    """What a connected session costs that nobody uses, with its board, a virtual one, in a process of its own."""
+    costs = {}
+    watching: dict[str, dict[str, Any]] = {
+        "heartbeats": {"heartbeat_interval": 0.01, "enable_health_checks": False},
+        "health checks": {"health_check_interval": 0.01, "enable_heartbeat": False, "check_after": 0.0},
+        "nothing": {"enable_heartbeat": False, "enable_health_checks": False},
+    }
+    for what, options in watching.items():
+        async with DeviceSessionManager() as manager:
+            await manager.create_session("x", "virtual:", idle_timeout=HOUR, **options)
+            began = time.process_time()
+            await asyncio.sleep(seconds)
+            used = time.process_time() - began
+            counted = manager.statistics()
+        count = counted.heartbeats + counted.health_checks
+        costs[what] = used / count if count else used / seconds * HOUR
+        told = (
+            f"{count} of them, {costs[what] * 1e6:.0f} us each" if count else f"{costs[what] * 1e3:.0f} ms in an hour"
+        )
+        sys.stdout.write(f"  {what}: {told}, of this process\n")
+    defaults = DeviceSessionOptions(port="virtual:")
+    beats, checks = HOUR / defaults.heartbeat_interval, HOUR / defaults.health_check_interval
+    hour = beats * costs["heartbeats"] + checks * costs["health checks"]
+    sys.stdout.write(
+        f"  {beats:.0f} heartbeats and {checks:.0f} health checks, an hour's at most: {hour * 1e3:.0f} ms, "
+        f"{hour / HOUR:.1e} of a processor\n"
+    )
+
+
 async def main_of(rounds: int) -> None:
     sys.stdout.write("a warm lease\n")
     await leases(rounds)
@@ -219,7 +249,8 @@ async def main_of(rounds: int) -> None:
     await calls(rounds)
     sys.stdout.write("those who wait\n")
     await queues()
-    sys.stdout.write("memory\n")
+    sys.stdout.write("a session that nobody uses\n")
+    await idle(3.0)
     await memory()
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .blocks import ROOT, difference, run_python
+from .blocks import ROOT, TIMEOUT, difference, environment, run_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +34,20 @@ set 4.0 C, the board read 4.0 C
 set 21.5 C, the board read 21.5 C
 set 85.0 C, the board read 85.0 C
 """,
+    "service_loop.py": """\
+...
+service: ... reads 0.0 C
+...
+service: round 1: healthy, ... boards idle
+...
+service: round 2: healthy, ... boards idle
+...
+service: the supply is switched off
+...
+service: 6 leases, ended in order
+""",
 }
+ARGUMENTS = {"service_loop.py": ("--rounds", "2", "--every", "0")}
 
 
 def run(name: str, folder: Path, *arguments: str) -> str:
@@ -46,7 +62,7 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_an_example_prints_what_it_should(name: str, tmp_path: Path) -> None:
-    assert not difference(SHOWN[name], run(name, tmp_path))
+    assert not difference(SHOWN[name], run(name, tmp_path, *ARGUMENTS.get(name, ())))
 
 
 def test_pins_and_ports_can_be_chosen(tmp_path: Path) -> None:
@@ -57,3 +73,27 @@ def test_pins_and_ports_can_be_chosen(tmp_path: Path) -> None:
 def test_a_missing_board_does_not_disturb_the_others(tmp_path: Path) -> None:
     printed = run("async_boards.py", tmp_path, "virtual:", "/dev/ttyNONE")
     assert not difference("board 1: 2666466670000, on webassembly\nboard 2: DeviceNotFound: ...\n", printed)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 0)])
+def test_a_signal_ends_the_service_in_order(number: int, status: int, tmp_path: Path) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-u", "-W", "error", EXAMPLES / "service_loop.py", "--every", "600"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with service:
+        try:
+            assert service.stdout is not None
+            assert any("round 1: healthy" in line for line in service.stdout)
+            service.send_signal(number)
+            rest, errors = service.communicate(timeout=TIMEOUT)
+        finally:
+            service.kill()
+    assert (service.returncode, errors) == (status, "")
+    assert rest.count("SessionDisconnected: shutdown") == 3
+    assert "service: the supply is switched off" in rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from belay_py import (
     CircuitBreakerOptions,
@@ -15,6 +15,7 @@ from belay_py import (
     RateLimitOptions,
     RetryOptions,
     errors,
+    events,
 )
 from belay_py.cli.app import _app as app
 from belay_py.virtual import VirtualBoardOptions
@@ -80,6 +81,18 @@ def test_errors() -> None:
     written = [row[0].strip("`") for row in table_rows("reference.md", "Error")]
     there = [name for name, value in vars(errors).items() if isinstance(value, type)]
     assert sorted(written) == sorted(name for name in there if issubclass(getattr(errors, name), errors.BelayError))
+
+
+def test_events_their_fields_and_reasons() -> None:
+    written = {row[0].strip("`"): re.findall(r"`(\w+)`", row[1]) for row in table_rows("events.md", "Event")}
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and kind.__module__ == events.__name__]
+    leaves = [kind for kind in kinds if not kind.__subclasses__()]
+    shared = {field.name for field in dataclasses.fields(events.SessionEvent)}
+    fields = {kind: [field.name for field in dataclasses.fields(kind) if field.name not in shared] for kind in leaves}
+    assert written == {kind.__name__: names for kind, names in fields.items()}
+    roots = [kind.__name__ for kind in kinds if kind not in leaves]
+    assert all(f"`{name}`" in (DOCS / "events.md").read_text(encoding="utf-8") for name in roots)
+    assert [row[0].strip("`") for row in table_rows("events.md", "Reason")] == list(get_args(events.DisconnectReason))
 
 
 def test_verbs_of_the_command_line() -> None:

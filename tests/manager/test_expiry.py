@@ -88,7 +88,7 @@ async def test_a_lifetime_ends_with_up_to_a_tenth_less(chance: float, when: floa
 
 async def test_a_lifetime_that_ends_during_a_lease_ends_with_it() -> None:
     board = ScriptedBoard("life-lease")
-    manager, diary = manager_with(0.0)
+    manager, diary = manager_with(0.0, leak_after=None)
     async with manager:
         await manager.create_session("a", board.port, max_lifetime=1000, **QUIET)
         async with manager.lease("a") as session:
@@ -146,11 +146,11 @@ async def test_the_cleanup_runs_every_so_often_and_counts() -> None:
 
 
 async def test_a_cleanup_by_hand_closes_what_is_due_in_this_moment() -> None:
-    board = ScriptedBoard("due")
+    board, other = ScriptedBoard("due"), ScriptedBoard("due-not")
     manager, diary = manager_with()
     async with manager:
         await manager.create_session("a", board.port, idle_timeout=100, **QUIET)
-        await manager.create_session("b", ScriptedBoard("due-not").port, pinned=True, **QUIET)
+        await manager.create_session("b", other.port, pinned=True, **QUIET)
         manager._pool.plan.places["a"].last_used -= 200  # as if the loop had been held up
         assert await manager.cleanup() == 1
         assert diary.entries[-1][1:] == ("a", "SessionDisconnected idle")

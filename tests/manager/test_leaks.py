@@ -68,10 +68,11 @@ async def test_the_whole_stack_is_kept_when_it_is_asked_for(caplog: pytest.LogCa
 
 
 async def test_each_one_is_told_at_its_time() -> None:
+    boards = {name: ScriptedBoard(f"times-{name}") for name in ("a", "b", "c", "d")}
     manager, diary = manager_with(leak_after=100)
     async with manager:
-        for name in ("a", "b", "c", "d"):
-            await manager.create_session(name, ScriptedBoard(f"times-{name}").port, **QUIET)
+        for name, board in boards.items():
+            await manager.create_session(name, board.port, **QUIET)
         await asyncio.sleep(30)
         await manager.lease("a").acquire()
         await asyncio.sleep(40)
@@ -92,7 +93,7 @@ async def test_each_one_is_told_at_its_time() -> None:
 
 async def test_short_leases_are_no_leaks() -> None:
     board = ScriptedBoard("short")
-    manager, diary = manager_with(leak_after=10)
+    manager, _ = manager_with(leak_after=10)
     async with manager:
         await manager.create_session("a", board.port, **QUIET)
         for _ in range(100):
@@ -102,18 +103,20 @@ async def test_short_leases_are_no_leaks() -> None:
 
 
 async def test_none_are_told_when_it_is_off() -> None:
-    manager, diary = manager_with(leak_after=None)
+    board = ScriptedBoard("off")
+    manager, _ = manager_with(leak_after=None)
     async with manager:
-        await manager.create_session("a", ScriptedBoard("off").port, **QUIET)
+        await manager.create_session("a", board.port, **QUIET)
         await manager.lease("a").acquire()
         await asyncio.sleep(100_000)
         assert manager.statistics().leases_leaked == 0
 
 
 async def test_a_lease_that_waits_is_none() -> None:
+    board = ScriptedBoard("waits")
     manager, _ = manager_with(leak_after=10)
     async with manager:
-        await manager.create_session("a", ScriptedBoard("waits").port, **QUIET)
+        await manager.create_session("a", board.port, **QUIET)
         lease = manager.lease("a")
         await lease.acquire()
         second = asyncio.ensure_future(manager.lease("a", timeout=100).acquire())

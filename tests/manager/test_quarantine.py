@@ -76,7 +76,7 @@ async def test_losses_far_apart_are_none_of_its_business() -> None:
 
 async def test_it_can_be_ended_by_hand() -> None:
     board = ScriptedBoard("hand")
-    manager, diary = manager_with(quarantine_after=1)
+    manager, _ = manager_with(quarantine_after=1)
     async with manager:
         session = await manager.create_session("a", board.port, **UNWATCHED)
         assert not manager.release_quarantine("a")
@@ -129,14 +129,15 @@ async def test_none_when_it_is_off() -> None:
         assert manager.statistics().quarantines == 0
 
 
-async def test_a_device_that_is_removed_takes_its_quarantine_along() -> None:
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_device_that_is_removed_takes_its_quarantine_along(*, closes: bool) -> None:
     board = ScriptedBoard("anew")
     manager, diary = manager_with(quarantine_after=1)
     async with manager:
         await manager.create_session("a", board.port, **UNWATCHED)
         board.lose()
         await asyncio.sleep(1)
-        await manager.remove("a")
+        await (manager["a"].close() if closes else manager.remove("a"))
         session = await manager.create_session("a", board.port, **UNWATCHED)
         await session.execute("1")
         diary.take()

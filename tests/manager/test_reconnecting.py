@@ -269,13 +269,15 @@ async def test_a_first_connect_that_fails_is_not_tried_again() -> None:
 async def test_others_keep_their_room() -> None:
     """A lost board gives its room up, and takes it again when there is some."""
     first, second = ScriptedBoard("first-room"), ScriptedBoard("second-room")
-    manager, diary = manager_with(max_sessions=1)
+    manager, _ = manager_with(max_sessions=1)
     async with manager:
         await manager.create_session("a", first.port, **UNWATCHED)
         first.lose()
+        await asyncio.sleep(0.5)
         await manager.create_session("b", second.port, **UNWATCHED)
         await asyncio.sleep(100)
         assert not first.connected
+        assert (await manager.health()).reasons[0].startswith("a: its link was lost")
         await manager.remove("b")
         await asyncio.sleep(1)
         assert first.connected

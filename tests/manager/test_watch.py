@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from .watching import codes, manager_with, until
 
 ON_A_VIRTUAL_CLOCK = True
 
-ONLY_BEATS = {"enable_health_checks": False, "idle_timeout": float("inf")}
-ONLY_CHECKS = {"enable_heartbeat": False, "idle_timeout": float("inf")}
+ONLY_BEATS: dict[str, Any] = {"enable_health_checks": False, "idle_timeout": float("inf")}
+ONLY_CHECKS: dict[str, Any] = {"enable_heartbeat": False, "idle_timeout": float("inf")}
 
 
 async def test_a_board_that_nobody_uses_is_asked_for_a_sign_of_life() -> None:

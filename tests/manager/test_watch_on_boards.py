@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from belay_py import DeviceSessionManager
 from belay_py.events import Reconnecting, SessionConnected, SessionDisconnected
@@ -10,7 +11,12 @@ from belay_py.virtual import VirtualBoard
 
 from .watching import Diary, until
 
-QUICK = {"heartbeat_interval": 0.02, "health_check_interval": 0.05, "check_after": 0.01, "reconnect_delay": 0.05}
+QUICK: dict[str, Any] = {
+    "heartbeat_interval": 0.02,
+    "health_check_interval": 0.05,
+    "check_after": 0.01,
+    "reconnect_delay": 0.05,
+}
 
 
 async def test_a_board_tells_how_it_is(port: str) -> None:
@@ -58,7 +64,7 @@ async def test_a_call_that_comes_while_the_board_is_lost_connects_by_itself() ->
     async with VirtualBoard(keeps_power=True) as board, DeviceSessionManager() as manager:
         diary = Diary(manager)
         session = await manager.create_session("a", board.port, reconnect_delay=30, max_reconnect_delay=30)
-        manager._pool.random = type("", (), {"random": staticmethod(lambda: 1.0)})()  # type: ignore[assignment]
+        manager._pool.random = type("", (), {"random": staticmethod(lambda: 1.0)})()
         await session.execute("x = 42")
         await board.unplug()
         await until(lambda: any(isinstance(event, Reconnecting) for event in diary.events))

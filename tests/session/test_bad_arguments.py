@@ -271,7 +271,7 @@ def test_unsubscribing_goes_over_to_the_thread_of_the_loop(port: str, monkeypatc
 def test_unsubscribing_while_the_program_ends_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     session = BlockingSession("virtual:")
     end = session.subscribe(print)
-    monkeypatch.setattr("belay_py.sync.session.has_ended", lambda: True)
+    monkeypatch.setattr("belay_py.sync.face.has_ended", lambda: True)
     end()
     monkeypatch.undo()
     end()

@@ -236,3 +236,20 @@ async def test_no_memory_for_any_encoder_is_said(cramped: DeviceSession, monkeyp
         await cramped.evaluate("1")
     assert "no memory for the encoder" in caught.value.__notes__[0]
     assert (await cramped.execute("print(1)")).output == "1\n"
+
+
+async def test_nobody_restarts_the_board_between_the_encoder_and_the_code(port: str) -> None:
+    async with DeviceSession(port) as session:
+        ended = False
+
+        async def restart() -> None:
+            while not ended:
+                await session.soft_reset()
+
+        restarting = asyncio.ensure_future(restart())
+        await asyncio.sleep(0)
+        try:
+            assert await session.evaluate("[1, 2]") == [1, 2]
+        finally:
+            ended = True
+            await restarting

@@ -148,14 +148,79 @@ async def test_a_slow_asynchronous_listener_misses_events_and_is_told_so(
 
     async with DeviceSession(port) as session:
         session.subscribe(slow)
-        for _ in range(5):
-            await session.execute("pass")
-        gate.set()
-        await caught_up.wait()
-        assert len(told) == 3
         with caplog.at_level(logging.WARNING, "belay_py"):
-            await session.execute("pass")
-        assert "was too slow and missed 7 events" in caplog.text
+            for _ in range(5):
+                await session.execute("pass")
+            [warning] = caplog.messages[:1]
+            assert "slow at 0x" in warning
+            assert "is too slow: 3 events wait for it, and it misses those that come now" in warning
+            assert len(caplog.messages) == 3  # of 7 events that it missed, the first, the fourth and the seventh
+            gate.set()
+            await caught_up.wait()
+            while len(caplog.messages) == 3:  # no further event comes
+                await asyncio.sleep(0)
+        assert len(told) == 3
+        assert "was too slow and missed 7 events" in caplog.messages[-1]
+        await session.execute("pass")
+        while len(told) < 5:
+            await asyncio.sleep(0)
+        assert len(caplog.messages) == 4
+
+
+async def test_a_slow_asynchronous_listener_never_holds_up_the_session(port: str) -> None:
+    never = asyncio.Event()
+    told: list[events.SessionEvent] = []
+
+    async def slow(event: events.SessionEvent) -> None:
+        told.append(event)
+        await never.wait()
+
+    async with DeviceSession(port) as session:
+        session.subscribe(slow)
+        for number in range(50):
+            assert (await session.execute(f"print({number})")).output == f"{number}\n"
+        assert len(told) == 1  # it is in the first of a hundred
+        never.set()
+        while len(told) < 100:
+            await asyncio.sleep(0)
+
+
+async def test_a_decorated_listener_hears_of_what_it_names(
+    port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "QUEUE_LIMIT", 1)  # what it does not want does not make it lag
+    session = DeviceSession(port)
+    heard: list[str] = []
+    done = asyncio.Event()
+
+    @session.on(events.SessionConnected, events.SessionDisposed)
+    def plain(event: events.SessionEvent) -> None:
+        heard.append(type(event).__name__)
+
+    @session.on(events.SessionConnected)
+    async def set_up(event: events.SessionConnected) -> None:
+        heard.append((await event.session.execute("print('set up')")).output)
+        done.set()
+
+    everything: list[events.SessionEvent] = []
+    session.on()(everything.append)
+    async with session:
+        await done.wait()
+    assert heard == ["SessionConnected", "set up\n", "SessionDisposed"]
+    assert len(everything) == 10
+    assert plain.__name__ == "plain"  # it is still the function
+    assert not caplog.messages
+
+
+def test_a_decorator_without_its_events_says_how_it_is_written() -> None:
+    for session in (DeviceSession("virtual:"), BlockingSession("virtual:")):
+        with pytest.raises(SettingsError, match="write @session.on"):
+
+            @session.on  # type: ignore[arg-type]  # that is the test
+            def _(event: events.SessionEvent) -> None: ...
+
+        with pytest.raises(SettingsError, match="the listener is 5"):
+            session.on(events.SessionConnected)(5)  # type: ignore[type-var]  # as above
 
 
 def test_a_dropped_session_with_a_listener_of_its_own_is_collected() -> None:

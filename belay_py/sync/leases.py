@@ -1,0 +1,121 @@
+"""The blocking `Lease`, and what prepares boards in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from belay_py.errors import BelayError, SessionClosed
+from belay_py.manager.leases import LeasedSession
+from belay_py.session.group import innermost
+from belay_py.sync.face import Face, call, in_a_thread, is_asynchronous
+from belay_py.sync.session import DeviceSession
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from belay_py.manager import leases as asynchronous
+    from belay_py.session import session as asynchronous_session
+    from belay_py.session.group import Group
+
+_T = TypeVar("_T")
+
+
+class Lease(Face, Generic[_T]):
+    """The blocking `belay_py.Lease`. It belongs to the thread that takes it.
+
+    The sessions that it yields may be used in other threads too.
+    """
+
+    _ELSEWHERE = "this lease belongs to the process that took it; a forked child must make a manager of its own"
+
+    def __init__(self, lease: asynchronous.Lease[Any]) -> None:
+        super().__init__()
+        self._lease = lease
+        self._groups: list[Group] = []
+
+    def __repr__(self) -> str:
+        return f"<sync {repr(self._lease)[1:]}"
+
+    @property
+    def lease_id(self) -> int:
+        """See `belay_py.Lease.lease_id`."""
+        return self._lease.lease_id
+
+    @property
+    def stack(self) -> str:
+        """See `belay_py.Lease.stack`."""
+        return self._lease.stack
+
+    def __enter__(self) -> _T:
+        return self.acquire()
+
+    def __exit__(self, *ending: object) -> None:
+        self.release()
+
+    def acquire(self) -> _T:
+        """See `belay_py.Lease.acquire`. This thread's calls on the manager's own sessions belong to the lease then."""
+        fresh = not self._lease.lease_id
+        try:
+            sessions = self._run(self._lease.acquire())
+            several = isinstance(sessions, tuple)
+            seats = sessions if several else (sessions,)
+            # The call that took it has joined in a context of its own.
+            self._groups = [seat._lease_group for seat in seats]  # noqa: SLF001  the two faces of one lease
+            for group in self._groups:
+                group.join()
+            faces = tuple(map(_face, seats))
+            return faces if several else faces[0]  # type: ignore[return-value]  # as the asynchronous one has it
+        except BaseException:  # it goes on
+            if fresh:
+                self.release()  # Ctrl-C may have come right after it was granted
+            raise
+
+    def release(self) -> None:
+        """See `belay_py.Lease.release`. Does nothing in a forked child, and when the program is ending."""
+        self._end(lambda: call(self._lease.release))
+        groups, self._groups = self._groups, []
+        for group in groups:
+            group.leave()
+
+
+def _face(session: LeasedSession) -> DeviceSession:
+    return DeviceSession._over(session)  # noqa: SLF001  the same package
+
+
+def preparing(
+    on_connect: Callable[[DeviceSession], object] | Callable[[asynchronous_session.DeviceSession], Awaitable[object]],
+) -> Callable[[asynchronous_session.DeviceSession], Awaitable[object]]:
+    """Return what prepares a board by ``on_connect``: plain, it runs in a thread and gets the blocking session."""
+    if is_asynchronous(on_connect):
+        return on_connect  # type: ignore[return-value]  # it was looked at
+
+    plain: Callable[[Any], object] = on_connect
+
+    async def prepare(session: asynchronous_session.DeviceSession) -> None:
+        group = innermost()
+        assert group is not None, "a board is prepared by operations that belong together"
+        seat = _PreparedSession(session, group)
+        work = functools.partial(contextvars.copy_context().run, plain, _face(seat))
+        try:
+            await in_a_thread(work, name=f"belay on_connect {session.device_id} {id(on_connect):x}")
+        except asyncio.CancelledError:
+            # Nothing ends the thread, but nothing of it reaches the board any more.
+            if group.refuse():
+                with contextlib.suppress(BelayError):  # it ends with the connection then
+                    await session.interrupt(timeout=session.options.recovery_timeout)
+            raise
+
+    return prepare
+
+
+class _PreparedSession(LeasedSession):
+    def _require_lease(self) -> None:
+        if not self._lease_group.is_open:
+            raise SessionClosed(
+                f"on_connect of {self.device_id!r} is over, or took longer than there was time for connecting; "
+                "its session is for its own length only"
+            )

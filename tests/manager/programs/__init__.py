@@ -1,0 +1,1 @@
+"""Programs that end in one way or another, and that the tests start as processes of their own."""
