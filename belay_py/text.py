@@ -20,6 +20,14 @@ def short(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"
 
 
+def shown(value: object, limit: int = 500) -> str:
+    """Return any value for a message, as Python writes it and no longer than ``limit``."""
+    try:
+        return short(repr(value), limit)
+    except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
+        return "a value with too many digits to be shown"
+
+
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, prefix: str = "") -> str:
     """Return the end of a message about a wrong name: the nearest right one, else ``otherwise`` and all of them.
 

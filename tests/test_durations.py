@@ -66,6 +66,7 @@ def test_what_is_none_is_told_with_right_ones(text: str, words: str) -> None:
 @example(5e-324)
 @example(1.7976931348623157e308)
 @example(0.001)
+@example(0.043000000000000003)  # times 1000 it is rounded to 43
 @example(1e9 + 1)
 def test_what_is_written_reads_back_as_the_same_number(seconds: float) -> None:
     assert parse_duration(format_duration(seconds)) == seconds

@@ -5,6 +5,7 @@ typer and rich come with the extra ``cli``; without them this package says so an
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -14,6 +15,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit with its status. See `belay_py.cli.endings` for what each status means."""
     _open_missing_streams()
+    _write_everything()
     try:
         sys.exit(_run())
     except KeyboardInterrupt:  # while the command line was being loaded; later it has an ending of its own
@@ -29,6 +31,13 @@ def _open_missing_streams() -> None:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
             setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))  # noqa: SIM115  for the process's life
+
+
+def _write_everything() -> None:
+    """Let text that the output's encoding lacks be escaped: a pipe on Windows has a few hundred characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run() -> int:

@@ -21,9 +21,7 @@ def seconds(text: str | float) -> float:
     try:
         return parse_duration(text)
     except SettingsError as error:
-        raise typer.BadParameter(
-            f"{text!r} is no duration; write seconds or a unit, as in 90, 500ms, 5m, 1h, or inf."
-        ) from error
+        raise typer.BadParameter(f"{error}; inf is no limit.") from error
 
 
 Port = Annotated[

@@ -19,7 +19,12 @@ def print_table(rows: Iterable[Sequence[str]], header: Sequence[str] | None = No
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    console = Console(width=None if sys.stdout.isatty() else _NO_WRAPPING, highlight=False)
+    class _Output(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would exit with 1, which here means that a board's code has raised: see `endings`.
+            raise BrokenPipeError
+
+    console = _Output(width=None if sys.stdout.isatty() else _NO_WRAPPING, highlight=False)
     table = Table(*(header or ()), box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         # Text, since rich would read brackets in a plain string as its own markup.

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from belay_py.errors import SettingsError
-from belay_py.text import did_you_mean
+from belay_py.text import did_you_mean, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -92,7 +92,7 @@ def require(name: str, value: object, rule: Rule) -> None:
     """Hold one value against a rule. Raises `SettingsError`."""
     fits, wanted = rule
     if not fits(value):
-        raise SettingsError(f"{name} is {value!r}; it must be {wanted}")
+        raise SettingsError(f"{name} is {shown(value)}; it must be {wanted}")
 
 
 def check_text(name: str, value: str | None) -> None:

@@ -99,10 +99,7 @@ class DeviceSessionManagerOptions:
             return DeviceSessionOptions.build(port, overrides)
         merged = layered(self.defaults, {} if profile is None else self.profile(profile), overrides)
         of_profile = merged.pop("port", None)
-        found = of_profile if port is None else port
-        if found is None:
-            raise SettingsError('the session has no port; name one, such as "/dev/ttyACM0", or use "virtual:"')
-        return DeviceSessionOptions.build(found, merged)
+        return DeviceSessionOptions.build(of_profile if port is None else port, merged)
 
 
 _RULES: Final[Mapping[str, Rule]] = {

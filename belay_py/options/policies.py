@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from belay_py.options.checks import COUNT, DELAY, FINITE, SWITCH, check, one_of, or_none
+from belay_py.options.checks import COUNT, DELAY, FINITE, SWITCH, check, is_count, is_number, one_of, or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +60,18 @@ class CircuitBreakerOptions:
         check(self, _OF_BREAKER, "circuit_breaker.")
 
 
+# Beyond these the arithmetic of a limit would overflow, or round all it counts away.
+_RATE: Final[Rule] = (lambda value: is_count(value) and value <= 10**9, "a whole number from 1 to 1000000000")
+_PERIOD: Final[Rule] = (
+    lambda value: is_number(value) and 1e-6 <= value <= 1e9,
+    "a number of seconds from 0.000001 to 1000000000",
+)
 _OF_RETRY: Final[Mapping[str, Rule]] = {"max_attempts": COUNT, "delay": DELAY, "max_delay": DELAY}
 _OF_RATE_LIMIT: Final[Mapping[str, Rule]] = {
     "kind": one_of("token_bucket", "fixed_window", "sliding_window"),
-    "operations": or_none(COUNT),
-    "period": FINITE,
-    "burst": or_none(COUNT),
+    "operations": or_none(_RATE),
+    "period": _PERIOD,
+    "burst": or_none(_RATE),
     "wait": SWITCH,
 }
 _OF_BREAKER: Final[Mapping[str, Rule]] = {"failures": COUNT, "reset_after": FINITE}

@@ -24,6 +24,7 @@ from belay_py.options.checks import (
 from belay_py.options.communication import CommunicationOptions
 from belay_py.options.nesting import built
 from belay_py.options.policies import CircuitBreakerOptions, RateLimitOptions, RetryOptions
+from belay_py.text import shown
 
 if TYPE_CHECKING:
     import os
@@ -101,30 +102,32 @@ class DeviceSessionOptions:
         check(self, _RULES)
 
     @classmethod
-    def build(cls, port: str | DeviceSessionOptions, overrides: Mapping[str, Any]) -> DeviceSessionOptions:
+    def build(cls, port: str | DeviceSessionOptions | None, overrides: Mapping[str, Any]) -> DeviceSessionOptions:
         """Return options from a port or other options, with keyword arguments on top.
 
         ``communication``, ``retry``, ``rate_limit`` and ``circuit_breaker`` may be mappings of their fields; those that
         a mapping does not name stay as they are. Raises `SettingsError` for a name that is no option, with the nearest
-        right one.
+        right one, and then without a port.
         """
         known = [item.name for item in dataclasses.fields(cls)]
         # "timeout" is nearest to another one, and this is what its writers mean.
         check_names(overrides, known, means={"timeout": "operation_timeout"})
         if isinstance(port, DeviceSessionOptions):
             return dataclasses.replace(port, **built(overrides, port))
+        if port is None:
+            raise SettingsError('the session has no port; name one, such as "/dev/ttyACM0", or use "virtual:"')
         return cls(port=port, **built(overrides))
 
 
 def as_tags(tags: Iterable[str]) -> frozenset[str]:
     """Return any collection of names as a set. Raises `SettingsError`, above all for text, which is one of letters."""
     if isinstance(tags, str) or not hasattr(tags, "__iter__"):
-        raise SettingsError(f"tags is {tags!r}; it must be a set of names, such as {{'pico', 'left'}}")
-    found = frozenset(tags)
+        raise SettingsError(f"tags is {shown(tags)}; it must be a set of names, such as {{'pico', 'left'}}")
+    found = list(tags)
     for tag in found:
         if not isinstance(tag, str) or not tag:
-            raise SettingsError(f"tags has {tag!r} in it; each must be a name")
-    return found
+            raise SettingsError(f"tags has {shown(tag)} in it; each must be a name")
+    return frozenset(found)
 
 
 _RULES: Final[Mapping[str, Rule]] = {

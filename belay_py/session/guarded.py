@@ -77,11 +77,12 @@ class Guard:
         """Do ``work``, which is given the seconds that are left, as often as it needs and may be tried.
 
         ``once`` says that it cannot be done again: its input is used up.
-        Raises what it raises, `CircuitOpen` and `RateLimited`.
+        Raises what it raises, `CircuitOpen` and `RateLimited`. The ``outcome`` of the error speaks of all attempts.
         """
         loop = asyncio.get_running_loop()
         deadline = self._standing.deadline(timeout)
         attempts = 0
+        may_have_run = False
         while True:
             attempts += 1
             try:
@@ -90,8 +91,9 @@ class Guard:
                 delay = self._delay(attempts, error, idempotent=idempotent)
                 if delay is None or once or loop.time() + delay >= deadline:
                     if attempts > 1:
-                        error.add_note(f"{attempts} attempts were made")
+                        _conclude(error, attempts, may_have_run=may_have_run)
                     raise
+                may_have_run = may_have_run or not _did_not_start(error)
                 self._tell(attempts, delay, error)
             await asyncio.sleep(delay)
 
@@ -104,6 +106,7 @@ class Guard:
         try:
             async with aclosing(pieces(self._left(deadline))) as stream:
                 async for piece in stream:
+                    ticket = self._answered(ticket)
                     yield piece
         except BaseException as error:
             self._note(ticket, error)
@@ -142,6 +145,18 @@ class Guard:
             if ticket is None:
                 raise self._open_circuit(breaker)
         return ticket
+
+    def _answered(self, ticket: int) -> int:
+        """Close the circuit if this is its trial; return the ticket for the rest of the stream.
+
+        Its first output is an answer, and a consumer may never come back for the rest: the trial must not last so long.
+        """
+        breaker = self._breaker
+        if breaker is None or breaker.state != "half-open" or not breaker.knows(ticket):
+            return ticket
+        breaker.succeeded(ticket)
+        begun = breaker.begin(_now())
+        return ticket if begun is None else begun
 
     def _note(self, ticket: int, error: BaseException | None) -> None:
         breaker = self._breaker
@@ -226,6 +241,19 @@ def bearable(period: float, round_trip: float) -> int:
     That question is 1 KB of code, so it has the wire time of a slow baudrate in it.
     """
     return max(1, int(SHARE * period / max(round_trip, FASTEST)))
+
+
+def _did_not_start(error: Exception) -> bool:
+    return getattr(error, "outcome", None) == "not_started"
+
+
+def _conclude(error: Exception, attempts: int, *, may_have_run: bool) -> None:
+    """Let the last error speak of all attempts: that the last one did not start says nothing of those before it."""
+    if may_have_run and _did_not_start(error):
+        vars(error)["outcome"] = "unknown"
+        error.add_note(f"{attempts} attempts were made; the code of one before the last may have run")
+    else:
+        error.add_note(f"{attempts} attempts were made")
 
 
 def _limit(options: RateLimitOptions, operations: int) -> RateLimit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from belay_py.settings.merging import manager_options, overlay
 from belay_py.settings.problems import describe, origins_of, refuse, tell
 from belay_py.settings.sources import Keys, Origin, Source, read_code, read_environment, read_file
 from belay_py.settings.tables import OF_MANAGER, DeviceTable, SessionTable
+from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -131,7 +131,12 @@ def load_settings(file: str | os.PathLike[str] | None = None, /, **values: Any) 
 
 
 def _wrong_names(settings: Settings, origins: Mapping[Keys, Origin]) -> Iterator[str]:
-    """Names of profiles and devices that there are not."""
+    """Names of profiles and devices that there are not, or that are none."""
+    for kind, named in (("devices", settings.devices), ("profiles", settings.profiles)):
+        if "" in named:
+            keys = (kind, "")
+            for origin in origins_of(keys, origins).values():
+                yield tell(origin, keys, f"the name is empty; give it one, as in [{kind}.NAME]")
     for device, table in settings.devices.items():
         if table.profile is not None and table.profile not in settings.profiles:
             yield _no_such(("devices", device, "profile"), table.profile, "profile", settings.profiles, origins)
@@ -141,7 +146,6 @@ def _wrong_names(settings: Settings, origins: Mapping[Keys, Origin]) -> Iterator
 
 
 def _no_such(keys: Keys, name: str, kind: str, known: Mapping[str, Any], origins: Mapping[Keys, Origin]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the {kind}s are {', '.join(known) or 'none'}"
+    hint = did_you_mean(name, known, f"the {kind}s are")
     [origin] = origins_of(keys, origins).values()
     return tell(origin, keys, f"there is no {kind} {name!r}; {hint}")

@@ -9,7 +9,7 @@ from belay_py.errors import SettingsError
 from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
 from belay_py.settings.sources import CODE, OTHER_VARIABLES, PREFIX, Keys, Origin, dotted
 from belay_py.settings.tables import options_of
-from belay_py.text import short
+from belay_py.text import did_you_mean, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,10 +117,8 @@ def _unknown(keys: Keys, origin: Origin) -> str:
     if home is not None:
         inside = f"into the table [{dotted(home[:-1])}]" if len(home) > 1 else "at the top, above the first table"
         return f"is no option here; it belongs {inside}"
-    near = [right for right in _MEANS.get(name, ()) if right in siblings]
-    near = near or difflib.get_close_matches(name, siblings, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the names here are {', '.join(siblings)}"
-    return f"is no option; {hint}"
+    meant = [right for right in _MEANS.get(name, ()) if right in siblings]
+    return f"is no option; {did_you_mean(meant[0] if meant else name, siblings, 'the names here are')}"
 
 
 def _home_of(name: str, table: Keys) -> Keys | None:

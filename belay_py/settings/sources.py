@@ -90,6 +90,8 @@ def read_file(named: str | os.PathLike[str] | None, environ: Mapping[str, str]) 
         raise SettingsError(f"the settings file is {named!r}; it must be the path of a file")
     of_environment = environ.get(FILE_VARIABLE, "").strip()
     place = os.fspath(named) if named is not None else of_environment or DEFAULT_FILE
+    if not place:  # which pathlib takes for the current folder
+        raise SettingsError(f"the settings file is ''; name one that exists, such as {DEFAULT_FILE}, or none")
     data = _read(place, must_exist=bool(named is not None or of_environment), variable=named is None and of_environment)
     if data is None:
         return Source()
@@ -172,6 +174,9 @@ def read_environment(environ: Mapping[str, str], below: Mapping[str, Any]) -> So
     for variable in sorted(environ, key=lambda name: (name.upper(), name)):
         name, value = variable.upper(), environ[variable]
         if name.startswith(PREFIX) and name not in OTHER_VARIABLES and value.strip():
+            if not _is_text(variable):
+                found.problems.append(f"{variable!r} is no setting; its name is not UTF-8: rename it, or unset it")
+                continue
             keys = name.removeprefix(PREFIX).lower().split("__")
             if len(keys) > _DEEPEST:
                 found.problems.append(f"{variable} is no setting; none has so many tables in each other")
@@ -185,6 +190,15 @@ def read_environment(environ: Mapping[str, str], below: Mapping[str, Any]) -> So
                 keys[1] = alike[0] if alike else keys[1]
             _put(found, tuple(keys), value, Origin(variable, is_variable=True))
     return found
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written: one with bytes that are no UTF-8 has half a character for each of them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _alike(name: str, wanted: str) -> bool:
@@ -220,5 +234,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
+        for key in value:
+            if not _is_text(str(key)):
+                raise SettingsError(f"code: {key!r} is no name of a setting; it is not UTF-8")
         return {str(key): _plain(inner) for key, inner in value.items()}
     return value

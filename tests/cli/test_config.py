@@ -10,7 +10,7 @@ import pytest
 
 from belay_py import DeviceSessionOptions, load_settings
 
-from .conftest import complaint
+from .conftest import PATIENCE, complaint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,3 +125,21 @@ def test_help_has_examples_and_other_verbs_load_no_settings(belay: Commands) -> 
     assert "belay-py config --settings bench.toml" in done.stdout.decode().partition("Examples:")[2]
     code = "import sys\nfrom belay_py.cli import app\napp.run(['devices'])\nprint('pydantic_settings' in sys.modules)"
     assert belay.script(code).stdout.decode().splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("verb", [["config"], ["detect", "process:cat", "--timeout", "0.1"]], ids=lambda verb: verb[0])
+def test_a_reader_that_goes_away_is_told_as_everywhere(belay: Commands, verb: list[str]) -> None:
+    process = belay.start(*verb)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(PATIENCE) == 141
+    assert process.stderr.read() == b""
+
+
+def test_names_that_the_output_has_no_letters_for_are_escaped(belay: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text('[devices."Gr\u00fc\u00dfe"]\nport = "virtual:"\n', encoding="utf-8")
+    done = belay.run("config", "--settings", path, env={"PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b'devices."Gr\\xfc\\xdfe".port' in done.stdout

@@ -80,7 +80,7 @@ def test_no_serial_ports(belay: Commands, tmp_path: Path, options: list[str], ou
     [
         (["detect", ""], 2, "port is empty; name one"),
         (["detect", "-t", "0", "virtual:"], 2, "timeout is 0.0; it must be a number of seconds above 0, and finite"),
-        (["detect", "-t", "soon", "virtual:"], 2, "as in 90, 500ms, 5m, 1h, or inf"),
+        (["detect", "-t", "soon", "virtual:"], 2, "as in 90, 250ms, 5m, 1h30m or 2d; inf is no limit"),
         (["detect", "-b", "0", "virtual:"], 2, "115200"),
         (["detect", "virtaul:"], 3, "did you mean virtual:?"),
     ],

@@ -16,9 +16,11 @@ from belay_py import (
     DeviceSessionOptions,
     ExecutionError,
     InvalidCode,
+    RateLimitOptions,
     SettingsError,
 )
 from belay_py.sync import DeviceSession as BlockingSession
+from belay_py.testing import ScriptedBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,6 +74,43 @@ def test_options_of_a_session(option: str, values: list[Any], wanted: str) -> No
         with pytest.raises(SettingsError) as caught:
             DeviceSession(DeviceSessionOptions(**{"port": "virtual:", option: value}))
         assert str(caught.value) == f"{option} is {value!r}; it must be {wanted}"
+
+
+def test_a_rate_that_no_clock_can_count() -> None:
+    cases: tuple[tuple[str, list[Any], str], ...] = (
+        ("operations", [0, 10**9 + 1, 10**400], "a whole number from 1 to 1000000000, or None"),
+        ("burst", [0, 10**9 + 1], "a whole number from 1 to 1000000000, or None"),
+        ("period", [0, 5e-324, 1e-7, 1.1e9, 1e308, INF, NAN, True], "a number of seconds from 0.000001 to 1000000000"),
+    )
+    for option, values, wanted in cases:
+        for value in values:
+            with pytest.raises(SettingsError) as caught:
+                RateLimitOptions(**{option: value})
+            assert str(caught.value) == f"rate_limit.{option} is {value!r}; it must be {wanted}"
+
+
+@pytest.mark.parametrize("kind", ["token_bucket", "fixed_window", "sliding_window"])
+@pytest.mark.parametrize("operations", [1, 10**9, None])
+@pytest.mark.parametrize("period", [1e-6, 1e9])
+async def test_the_outermost_rates_work(kind: Any, operations: int | None, period: float) -> None:
+    limit = RateLimitOptions(kind=kind, operations=operations, period=period, burst=operations)
+    async with DeviceSession(ScriptedBoard().port, rate_limit=limit) as session:
+        await session.execute("x")
+
+
+def test_values_that_python_itself_cannot_write_are_refused_in_one_line() -> None:
+    for option in ("operation_timeout", "baudrate"):
+        with pytest.raises(SettingsError, match=f"{option} is a value with too many digits to be shown; it must be"):
+            DeviceSession(DeviceSessionOptions.build("virtual:", {option: -(10**5000)}))
+    with pytest.raises(SettingsError) as caught:
+        DeviceSession("virtual:", baudrate="9" * 100_000)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("tags", [[["pico"]], [{}], (None,), ["a", ""], b"ab"])
+def test_tags_that_are_none(tags: Any) -> None:
+    with pytest.raises(SettingsError, match="tags has .* in it; each must be a name"):
+        DeviceSession("virtual:", tags=tags)
 
 
 @pytest.mark.parametrize("session", [DeviceSession, BlockingSession])

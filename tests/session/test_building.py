@@ -122,8 +122,10 @@ def test_a_mapping_over_an_object_of_another_class_is_refused_as_such() -> None:
 
 
 def test_a_profile_without_a_port() -> None:
-    with pytest.raises(SettingsError, match="neither the call nor the profile names a port; give one"):
+    with pytest.raises(SettingsError, match="the session has no port; name one"):
         build_session({"baudrate": 9600})
+    with pytest.raises(SettingsError, match="there is no option 'prt'; did you mean 'port'"):
+        build_session({"prt": "/dev/a"})
 
 
 # ---- The manager's layers ----

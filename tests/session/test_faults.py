@@ -204,6 +204,7 @@ async def test_code_that_met_a_friendly_prompt_is_known_not_to_have_run(scripted
         await session.execute("x")
     assert caught.value.outcome == "not_started"
     assert scripted.executions == []
+    assert session.statistics.link_errors == 1
     assert (await session.execute("x")).output == "done"
     await session.close()
 

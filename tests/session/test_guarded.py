@@ -88,9 +88,21 @@ async def test_attempts_are_counted_in_a_note_and_end_with_their_number() -> Non
     session = await connected(script, retry=RETRY)
     with pytest.raises(Disconnected) as caught:
         await session.execute("x", idempotent=True)
-    assert caught.value.__notes__ == ["3 attempts were made"]
+    assert caught.value.__notes__ == ["3 attempts were made; the code of one before the last may have run"]
     assert len(script.began) == 1, "nothing connects the session again"
     assert now() <= 0.1 + 0.2
+
+
+async def test_the_outcome_of_the_last_error_speaks_of_all_attempts() -> None:
+    session = await connected(Script(Lose()), retry=RETRY)
+    with pytest.raises(Disconnected) as caught:
+        await session.execute("x", idempotent=True)
+    assert caught.value.outcome == "unknown", "the first attempt was lost while its code ran"
+    with pytest.raises(Disconnected) as caught:
+        await session.execute("x", idempotent=True)
+    assert caught.value.outcome == "not_started", "of these three none has reached the board"
+    assert caught.value.__notes__ == ["3 attempts were made"]
+    assert Disconnected.outcome == "not_started"
 
 
 async def test_an_exception_of_the_code_is_never_tried_again() -> None:
@@ -184,6 +196,45 @@ async def test_one_trial_at_a_time_and_a_cancelled_one_makes_room() -> None:
     assert (await session.execute("x")).output == "done"
 
 
+async def test_a_trial_that_fails_opens_the_circuit_for_as_long_again() -> None:
+    script = Script(Forever(), Forever(), Forever())
+    session = await connected(script, circuit_breaker=BREAKER, operation_timeout=1)
+    for _ in range(2):
+        with pytest.raises(SessionTimeout):
+            await session.execute("x")
+    await asyncio.sleep(30)
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    with pytest.raises(CircuitOpen, match="left alone for another 30 s"):
+        await session.execute("x")
+    await asyncio.sleep(30)
+    assert (await session.execute("x")).output == "done"
+
+
+async def test_a_trial_whose_consumer_never_comes_back_has_ended_with_its_first_output() -> None:
+    script = Script(Forever())
+    session = await connected(script, circuit_breaker=CircuitBreakerOptions(failures=1, reset_after=5))
+    with pytest.raises(SessionTimeout):
+        await session.execute("x", timeout=1)
+    await asyncio.sleep(5)
+    left = session.stream("x")
+    assert await anext(left) == "done"
+    assert session.is_healthy
+    assert (await session.execute("x")).output == "done", "nobody has closed the stream"
+    await left.aclose()
+
+
+async def test_a_stream_that_ends_well_is_an_answer() -> None:
+    script = Script(Forever(), "done", Forever())
+    session = await connected(script, circuit_breaker=BREAKER, operation_timeout=1)
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    assert [piece async for piece in session.stream("x")] == ["done"]
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    assert session.is_healthy, "one failure in a row"
+
+
 # -- the rate limit -------------------------------------------------------------------------------------------------
 
 
@@ -262,7 +313,45 @@ async def test_a_rate_that_nobody_named_is_what_the_board_was_measured_to_bear(
         await session.execute("x")
 
 
+async def test_what_was_measured_anew_counts_from_the_next_connection_on() -> None:
+    session = await connected(Script(), rate_limit=RateLimitOptions(wait=False, period=10))
+    session._standing.counters.round_trip = 8.0
+    await session.execute("x")
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+    session._standing.counters.round_trip = 4.0
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+    await session.reconnect()
+    session._standing.counters.round_trip = 4.0
+    for _ in range(2):
+        await session.execute("x")
+    with pytest.raises(RateLimited):
+        await session.execute("x")
+
+
 # -- their order ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_trial_that_is_cancelled_while_it_waits_for_its_rate_leaves_the_next_one_a_trial() -> None:
+    script = Script(Forever())
+    session = await connected(
+        script,
+        circuit_breaker=CircuitBreakerOptions(failures=1, reset_after=5),
+        rate_limit=RateLimitOptions(operations=1, period=20),
+        operation_timeout=1,
+    )
+    with pytest.raises(SessionTimeout):
+        await session.execute("x")
+    await asyncio.sleep(5)
+    trial = asyncio.create_task(session.execute("x", timeout=100))
+    await asyncio.sleep(1)
+    with pytest.raises(CircuitOpen, match="while one operation tries"):
+        await session.execute("x", timeout=100)
+    trial.cancel()
+    await asyncio.wait([trial])
+    assert (await session.execute("x", timeout=100)).output == "done"
+    assert session.is_healthy
 
 
 async def test_each_attempt_counts_for_the_rate_and_for_the_breaker() -> None:
@@ -277,7 +366,7 @@ async def test_each_attempt_counts_for_the_rate_and_for_the_breaker() -> None:
     with pytest.raises(CircuitOpen) as caught:
         await session.execute("x", idempotent=True)
     assert now() == 14, "attempts at 0, 7 and 14; the fourth meets the open circuit before the rate limit"
-    assert caught.value.__notes__ == ["4 attempts were made"]
+    assert caught.value.__notes__ == ["4 attempts were made; the code of one before the last may have run"]
 
 
 async def test_an_open_circuit_uses_up_no_rate() -> None:

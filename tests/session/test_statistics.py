@@ -67,6 +67,11 @@ async def test_what_was_refused_before_it_began_is_no_operation(port: str) -> No
         with contextlib.suppress(BelayError):
             await session.soft_reset()
         assert session.statistics.operations == 0
+    for never_open_or_closed in (DeviceSession(port), session):
+        for refused in (never_open_or_closed.execute("pass"), never_open_or_closed.soft_reset()):
+            with pytest.raises(SessionClosed):
+                await refused
+        assert never_open_or_closed.statistics.operations == 0
 
 
 async def test_bytes_are_those_on_the_wire(port: str, tmp_path: Path) -> None:

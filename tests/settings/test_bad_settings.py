@@ -279,6 +279,31 @@ def test_a_value_of_a_megabyte_makes_a_short_line(refused: Refused) -> None:
     assert len(told) < 500
 
 
+@pytest.mark.parametrize("kind", ["devices", "profiles"])
+def test_names_that_are_empty(refused: Refused, kind: str) -> None:
+    options = "baudrate = 1" if kind == "profiles" else 'port = "virtual:"'
+    said = f'belay.toml: {kind}."": the name is empty; give it one, as in [{kind}.NAME]'
+    assert refused(f'[{kind}.""]\n{options}') == [said]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="variables are text on Windows")
+def test_names_of_variables_that_are_no_text(refused: Refused) -> None:
+    assert refused(environ={"BELAY_\udcff": "1", "BELAY_DEVICES__\udcff__PORT": "x"}) == [
+        "'BELAY_DEVICES__\\udcff__PORT' is no setting; its name is not UTF-8: rename it, or unset it",
+        "'BELAY_\\udcff' is no setting; its name is not UTF-8: rename it, or unset it",
+    ]
+
+
+@pytest.mark.parametrize("values", [{"\udcff": 1}, {"session": {"\udcff": 1}}, {"devices": {"\udcff": {"port": "x"}}}])
+def test_names_in_code_that_are_no_text(refused: Refused, values: dict[str, Any]) -> None:
+    assert refused(**values) == ["code: '\\udcff' is no name of a setting; it is not UTF-8"]
+
+
+def test_a_path_that_is_empty() -> None:
+    with pytest.raises(SettingsError, match="^the settings file is ''; name one that exists"):
+        load_settings("")
+
+
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("5m")
 _NAMES = st.sampled_from(
     [
