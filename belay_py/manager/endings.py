@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.claims import Kind
-from belay_py.session.channel import LONGEST_CLOSE
 from belay_py.session.session import DeviceSession
+from belay_py.session.wire import LONGEST_CLOSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

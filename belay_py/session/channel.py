@@ -5,7 +5,6 @@ Everything here speaks of exchanges and clock readings; what they mean to a call
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -22,17 +21,18 @@ from belay_py.protocol import (
     Ready,
     ReplState,
 )
-from belay_py.session import forking, nonces
-from belay_py.session.outcomes import Dropped, Expired, LinkLost
+from belay_py.session import nonces
+from belay_py.session.outcomes import Dropped, Expired
 from belay_py.session.statistics import Counters
+from belay_py.session.wire import Wire
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from belay_py.devices.profiles import Profile
-    from belay_py.transports.base import Transport
 
 
 _READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
@@ -45,14 +45,12 @@ LONGEST_INTERRUPT_INTERVAL = 0.5
 # A board at 115200 baud answers a handshake in 20 ms; one that boots or computes takes seconds.
 FIRST_HANDSHAKE_INTERVAL = 0.2
 LONGEST_HANDSHAKE_INTERVAL = 2.0
-# A transport tells its end within milliseconds; closing a real port drains it for a tenth of a second at most.
-LONGEST_CLOSE = 5.0
 
 NO_MEMORY = "has no memory left to run anything, its heap is full of what a program keeps; reset the board"
 """What is wrong when a handshake is answered with MemoryError."""
 
 
-class Channel(asyncio.Protocol):
+class Channel(Wire):
     """One connection's conversation. ``on_lost(channel, error)`` is called once, when the transport has ended."""
 
     def __init__(
@@ -63,6 +61,7 @@ class Channel(asyncio.Protocol):
         on_lost: Callable[[Channel, Exception | None], None],
         counters: Counters | None = None,
     ) -> None:
+        super().__init__(counters or Counters())
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
         """Whether responses are marked: wanted, and the board has run `PREPARE` in this life of its interpreter."""
@@ -80,13 +79,8 @@ class Channel(asyncio.Protocol):
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
-        self._counters = counters or Counters()
-        self._loop = asyncio.get_running_loop()
         self._pace = pace
         self._on_lost = on_lost
-        self._transport: Transport | None = None
-        self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._end_reason: Exception | None = None
         self._stray = 0
         self._sink: Callable[[bytes], None] | None = None
         self._waiter: asyncio.Future[Event] | None = None
@@ -95,10 +89,6 @@ class Channel(asyncio.Protocol):
         self._pacer: asyncio.TimerHandle | None = None
 
     # -- the transport's side -----------------------------------------------------------------------------------
-
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # asyncio names its own base
-        self._transport = transport
-        forking.watch(self)
 
     def data_received(self, data: bytes) -> None:
         repl = self.repl
@@ -122,17 +112,12 @@ class Channel(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_reason = exc
-        self._closed.set_result(None)
+        super().connection_lost(exc)
         self._cancel_timers()
         self.fail(self._link_lost())
         self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
-
-    @property
-    def _ended(self) -> bool:
-        return self._closed.done()
 
     @property
     def in_step(self) -> bool:
@@ -144,16 +129,6 @@ class Channel(asyncio.Protocol):
         """What somebody waits for, if code is to run or runs: it is done when the exchange is over."""
         runs = self.repl.state in RESPONDING and self._waiter is not None and not self._waiter.done()
         return self._waiter if runs else None
-
-    @property
-    def is_of_this_loop(self) -> bool:
-        """Whether the running event loop is the one that it was opened in."""
-        return self._loop is asyncio.get_running_loop()
-
-    @property
-    def is_orphan(self) -> bool:
-        """Whether the event loop that it was opened in is closed."""
-        return self._loop.is_closed()
 
     async def execute(
         self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
@@ -255,25 +230,10 @@ class Channel(asyncio.Protocol):
         self._transport.write(data)
         return True
 
-    @property
-    def unsent(self) -> int:
-        """Bytes that were written and that the system has not taken yet."""
-        return 0 if self._transport is None or self._ended else self._transport.get_write_buffer_size()
-
     def fail(self, error: Exception) -> None:
         """End the exchange that runs, if any, with an error."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
-
-    def pause_reading(self) -> None:
-        """Take no more from the board until `resume_reading`."""
-        if self._transport is not None and not self._ended:
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Take from the board again."""
-        if self._transport is not None and not self._ended:
-            self._transport.resume_reading()
 
     def close(self, *, stop: bool = True) -> None:
         """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises.
@@ -293,18 +253,6 @@ class Channel(asyncio.Protocol):
         self._flush()
         self._cancel_timers()
         self._transport.abort()
-
-    def let_go(self) -> Transport | None:
-        """In a forked child: the connection is the parent's, and nothing is sent from here; return what it was."""
-        transport, self._transport = self._transport, None
-        if not self._closed.done():
-            self._closed.set_result(None)
-        return transport
-
-    async def closed(self) -> None:
-        """Wait until the transport has ended, after `close`; for a bounded time, and not for one of another loop."""
-        if self._transport is not None and self.is_of_this_loop:
-            await asyncio.wait([self._closed], timeout=LONGEST_CLOSE)
 
     # -- internals ----------------------------------------------------------------------------------------------
 
@@ -349,11 +297,6 @@ class Channel(asyncio.Protocol):
         self._pacer = None
         self.repl.release_chunk()
         self._flush()
-
-    def _link_lost(self) -> LinkLost:
-        error = LinkLost()
-        error.__cause__ = self._end_reason
-        return error
 
     def _cancel_timers(self) -> None:
         for timer in (self._timer, self._pacer):

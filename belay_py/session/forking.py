@@ -14,19 +14,19 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from belay_py.session.channel import Channel
+    from belay_py.session.wire import Wire
 
-_open: weakref.WeakSet[Channel] = weakref.WeakSet()
+_open: weakref.WeakSet[Wire] = weakref.WeakSet()
 
 
-def watch(channel: Channel) -> None:
+def watch(wire: Wire) -> None:
     """Let a child that is forked from now on let go of this connection."""
-    _open.add(channel)
+    _open.add(wire)
 
 
 def _after_fork() -> None:
-    for channel in list(_open):
-        transport = channel.let_go()
+    for wire in list(_open):
+        transport = wire.let_go()
         inherited = getattr(getattr(transport, "traced", transport), "_sock", None)
         if inherited is not None:
             with contextlib.suppress(OSError):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionClosed, SessionTimeout
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.session.channel import LONGEST_CLOSE
 from belay_py.session.connection import open_port
 from belay_py.session.streaming import OutputQueue, check_mode, decoded
+from belay_py.session.wire import LONGEST_CLOSE
 from belay_py.transports.base import close_orphan
 
 if TYPE_CHECKING:
