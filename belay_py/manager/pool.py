@@ -101,7 +101,7 @@ class Pool:
 
     def require_here(self) -> None:
         """Raise `BelayError` in another event loop or process than the manager's own."""
-        if _running_loop() is self._loop and self._process == _forks:
+        if self._process == _forks and _running_loop() is self._loop:
             return
         self.require_process()
         if _running_loop() is not self.loop:

@@ -32,17 +32,18 @@ class Reconnection:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._series: dict[Member, _Series] = {}
-        self._given_up: set[Member] = set()
 
     def begin(self, member: Member) -> None:
-        """Connect a board again that was just lost, unless that is not wanted, or was given up."""
+        """Connect a board again that was lost, unless that is not wanted.
+
+        It was connected before, so a handshake has passed since the last attempts, and these are counted from 1.
+        """
         options = member.options
         if (
             not options.enable_auto_reconnect
             or not options.max_reconnect_attempts
             or member.session is None
             or member in self._series
-            or member in self._given_up
             or self._pool.plan.draining
         ):
             return
@@ -51,8 +52,7 @@ class Reconnection:
 
     async def _run(self, member: Member, series: _Series) -> None:
         try:
-            if await series.run():
-                self._given_up.add(member)
+            await series.run()
         finally:
             if self._series.get(member) is series:
                 del self._series[member]
@@ -66,14 +66,12 @@ class Reconnection:
         return series is not None
 
     def connected(self, member: Member) -> None:
-        """Note that a handshake has passed, whoever wanted it: the attempts begin anew when the board is lost again."""
-        self._given_up.discard(member)
+        """Note that a handshake has passed, whoever wanted it."""
         if member in self._series:
             self._series[member].signal()
 
     def stop(self, member: Member) -> None:
         """End the attempts to connect a board."""
-        self._given_up.discard(member)
         series = self._series.pop(member, None)
         if series is not None:
             series.stop()
@@ -116,15 +114,15 @@ class _Series:
             or self._session._standing.usable  # noqa: SLF001  a keeper and what it keeps
         )
 
-    async def run(self) -> bool:
-        """Make the attempts; return whether all have failed."""
+    async def run(self) -> None:
+        """Make the attempts, and tell if all have failed."""
         options = self._member.options
         error: BelayError | None = None
         attempt = 0
         while attempt < options.max_reconnect_attempts:
             await self._until_free()
             if self._is_over:
-                return False
+                return
             delay = backoff(attempt, options.reconnect_delay, options.max_reconnect_delay, self._pool.random.random)
             attempt += 1
             _log.info("%s: attempt %d to connect again, in %.3g s", self._member.key, attempt, delay)
@@ -132,15 +130,14 @@ class _Series:
             await self._pause(delay)
             claim = await self._claim()
             if claim is None:
-                return False
+                return
             error = await self._attempt(claim)
             if error is None or self._is_over:
-                return False
+                return
             if isinstance(error, IdentityChanged):
                 break
         assert error is not None, "there is one attempt at least"
         self._give_up(attempt, error)
-        return True
 
     async def _until_free(self) -> None:
         """Wait until no lease or call has the board: who has it connects by himself."""

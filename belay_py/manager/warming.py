@@ -60,8 +60,7 @@ async def _connect(pool: Pool, key: str) -> None:
     await pool.admission.admit(claim, deadline)
     member = pool.member(key)  # the one whose board it is now: it may have been replaced meanwhile
     async with Upkeep(member, claim):
-        if not member.standing.usable:
-            await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
+        await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
 
 
 _FOR_EVER = 1e9  # seconds: what is asked for as inf

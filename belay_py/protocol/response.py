@@ -22,6 +22,8 @@ _CLEAN_END = b"\x04\x04>"
 _RAW_BANNER = re.compile(RAW_BANNER)
 _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
+# A Ctrl-C that comes after the restart that it was meant to prevent is answered with another prompt.
+_GREETED_AGAIN = re.compile(re.escape(_BOOTED_FRIENDLY) + rb"(?:\r\n>>> )+\Z")
 _LONGEST_SIGN = 128  # more than a fence's reply goes on after its nonce, or the banner of paste mode is long
 _TRACEBACK = b"\x04Traceback"
 # What is written of it depends on the board, and on its language; a message may hold the beginning alone.
@@ -169,6 +171,8 @@ class MarkedResponse:
         """Whether the buffer ends as a response does that ended without the marker."""
         buffer = self._buffer
         if buffer.endswith((_END, _BOOTED_FRIENDLY)):
+            return True
+        if buffer.endswith(b"\n>>> ") and _GREETED_AGAIN.search(bytes(buffer[-2 * _LONGEST_SIGN :])):
             return True
         if buffer.endswith(b"\n>"):
             return _RAW_BANNER.search(bytes(buffer[-40:])) is not None

@@ -129,14 +129,15 @@ async def test_none_when_it_is_off() -> None:
         assert manager.statistics().quarantines == 0
 
 
-async def test_a_device_that_is_removed_takes_its_quarantine_along() -> None:
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_device_that_is_removed_takes_its_quarantine_along(*, closes: bool) -> None:
     board = ScriptedBoard("anew")
     manager, diary = manager_with(quarantine_after=1)
     async with manager:
         await manager.create_session("a", board.port, **UNWATCHED)
         board.lose()
         await asyncio.sleep(1)
-        await manager.remove("a")
+        await (manager["a"].close() if closes else manager.remove("a"))
         session = await manager.create_session("a", board.port, **UNWATCHED)
         await session.execute("1")
         diary.take()

@@ -385,7 +385,7 @@ def test_an_on_connect_that_fails_leaves_nothing(failure: BaseException, manager
     assert manager.create_session("sensor", "virtual:").evaluate("1") == 1
 
 
-def test_an_on_connect_that_takes_too_long_reaches_the_board_no_more(manager: DeviceSessionManager) -> None:
+def test_an_on_connect_that_takes_too_long_reaches_the_board_no_more(port: str, manager: DeviceSessionManager) -> None:
     late: list[BaseException] = []
     over = threading.Event()
 
@@ -401,7 +401,7 @@ def test_an_on_connect_that_takes_too_long_reaches_the_board_no_more(manager: De
         over.set()
 
     with pytest.raises(SessionTimeout, match="on_connect did not end before the deadline"):
-        manager.create_session("sensor", "virtual:", on_connect=prepare, connection_timeout=3)
+        manager.create_session("sensor", port, on_connect=prepare, connection_timeout=3)
     over.wait()
     assert isinstance(late[0], Interrupted)
     assert isinstance(late[1], SessionClosed)

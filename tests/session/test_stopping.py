@@ -86,6 +86,20 @@ async def test_interrupt_stops_what_another_task_runs(port: str) -> None:
         assert not await session.interrupt(), "nothing was running"
 
 
+async def test_an_interrupt_that_comes_while_the_board_restarts_is_over_at_once(port: str) -> None:
+    async with DeviceSession(port) as session:
+        for turns in range(0, 800, 20):
+            epoch = session.boot_epoch
+            resetting = asyncio.create_task(session.execute("import machine\nmachine.reset()"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await session.interrupt()
+            with pytest.raises((BoardWasReset, Interrupted)):
+                await resetting
+            assert session.boot_epoch == epoch + (type(resetting.exception()) is BoardWasReset)
+        assert await session.evaluate("6 * 7") == 42
+
+
 async def test_a_keyboard_interrupt_that_the_program_raises_itself_is_its_exception(port: str) -> None:
     async with DeviceSession(port) as session:
         with pytest.raises(ExecutionError) as caught:

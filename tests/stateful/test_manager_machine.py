@@ -284,7 +284,7 @@ def test_a_manager_keeps_its_promises_whoever_does_what(record_property: Callabl
             stateful_step_count=50,
             deadline=None,
             report_multiple_bugs=False,
-            phases=[Phase.explicit, Phase.reuse, Phase.generate],
+            phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
