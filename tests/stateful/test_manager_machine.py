@@ -267,7 +267,7 @@ class ManagerMachine(ManagerHarness):
 
 REACHED = (
     *("leases of 1", "leases of 2", "leases of 3", "evicted", "cancelled", "prints: done", "restarts: BoardWasReset"),
-    *("SessionError", "Reconnecting", "ReconnectFailed", "BoardReset", "LeaseLeaked", "Quarantined"),
+    *("SessionError", "Reconnecting", "ReconnectFailed", "BoardReset"),
     *("no lease: DeviceBusy", "no lease: TooManyWaiters", "no lease: SessionClosed", "resists: SessionTimeout"),
 )
 """What must have come about in one run of the test."""
