@@ -391,7 +391,8 @@ class ManagerHarness(RuleBasedStateMachine):
         assert not pool.tasks
         assert asyncio.all_tasks(self.loop) == set()
         assert pool.plan.granted == pool.plan.released
-        assert [session for session, path in self.paths.values() if not path.disposed] == []
+        left = [session for session, path in self.paths.values() if not path.disposed]
+        assert not left, left
 
         async def refused() -> None:
             with pytest.raises(SessionClosed):
