@@ -184,6 +184,11 @@ class ManagerHarness(RuleBasedStateMachine):
         self.callers.append(caller)
         return caller
 
+    def is_being_stopped(self, key: str) -> bool:
+        """Whether a recovery has the board."""
+        session = self.manager._pool.members[key].session
+        return session is not None and session._recovery.running
+
     async def acquire(self, caller: Caller, lease: Lease[Any], timeout: float) -> tuple[DeviceSession, ...]:
         """Take a lease, and look whether it came in time and in its turn."""
         began = self.loop.time()
@@ -192,7 +197,9 @@ class ManagerHarness(RuleBasedStateMachine):
         try:
             got = await lease.acquire()
         except BaseException as error:
-            assert not lease.claim.held, "a lease that failed has kept something"
+            # A board whose check was cut off is stopped first; that has a deadline, and its next owner waits for it.
+            kept = [key for key in lease.claim.held if not self.is_being_stopped(key)]
+            assert not kept, "a lease that failed has kept something"
             self.seen[f"no lease: {type(error).__name__}"] += 1
             raise
         finally:
