@@ -231,7 +231,7 @@ class ManagerMachine(ManagerHarness):
                     board.unplug()
                 case "hang":
                     board.silent = True
-                case "soft reset":
+                case "soft reset" if not board.silent:  # what hangs is woken by its button only
                     board.restart(SoftReset())
                 case _:
                     board.away = 0.5 if away else None
