@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import random
 from collections import Counter
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class ManagerHarness(RuleBasedStateMachine):
         self.manager = DeviceSessionManager(
             max_sessions=max_sessions, max_waiting=max_waiting, close_grace=GRACE, lease_timeout=20, leak_after=100
         )
+        self.manager._pool.random = random.Random(1)  # hypothesis must find the same again
         self.counted: dict[str, int] = {}
         self.paths.clear()
         self.closing = False
