@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.readiness import is_fresh, make_ready
+from belay_py.manager.stopping import stop
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
@@ -213,10 +214,12 @@ class Lease(Generic[_T]):
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
-                pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
+                member = pool.members[seat.device_id]
+                pool.spawn(stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
+            group.end_inside()
             group.end()
 
     def report(self, held: float) -> None:
@@ -236,13 +239,6 @@ def _seat(session: DeviceSession) -> LeasedSession:
     group.adopt()
     group.join()
     return LeasedSession(session, group)
-
-
-async def _stop(session: DeviceSession) -> None:
-    try:
-        await DeviceSession.interrupt(session, timeout=session.options.recovery_timeout)
-    except BelayError as error:
-        _log.warning("%s: what ran at the end of its lease could not be stopped: %s", session.device_id, error)
 
 
 def caller(depth: int) -> str:

@@ -71,13 +71,15 @@ class Link:
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        channel = self._standing.channel
+        channel, endings = self._standing.channel, self.endings
         self._lifecycle.fire("connect")
         connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
         self._accept(connection)
         if self._standing.keeper is not None:
             try:
                 await self._standing.keeper.set_up(deadline)
+                if self.endings != endings:
+                    raise SessionClosed("the session was disconnected while its board was set up")
             except BaseException as error:  # it goes on; nobody is to use a board that is not set up
                 await self._end_of(error)
                 raise
