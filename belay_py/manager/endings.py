@@ -73,9 +73,18 @@ class Endings:
                     await self._close_link(member, reason)
                 raise
             finally:
-                while pool.members.get(member.key) is member and member.place.holder is not None:
-                    await pool.admission.next_release()  # what it did ends with its session
+                await self._until_free(member, reason)
                 pool.forget(member)
+
+    async def _until_free(self, member: Member, reason: DisconnectReason) -> None:
+        """Wait until nobody has a board whose session is closed: what its holder did ends with the session."""
+        while self._pool.members.get(member.key) is member:
+            if member.session is not None:  # who got the board in the moment of the end has made a new one
+                await self._close_link(member, reason)
+            elif member.place.holder is not None:
+                await self._pool.admission.next_release()
+            else:
+                return
 
     async def _close_link(self, member: Member, reason: DisconnectReason) -> None:
         session = member.session

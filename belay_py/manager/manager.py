@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
-from belay_py.errors import SettingsError
+from belay_py.errors import SessionClosed, SettingsError
 from belay_py.manager.claims import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.closing import Closing
 from belay_py.manager.leaks import stack_of
@@ -237,6 +237,9 @@ class DeviceSessionManager(Closing):
         deadline = self._pool.time() + min(member.options.connection_timeout, _FOR_EVER)
         claim = Claim(Kind.CALL, (member.key,), holder=caller(2))
         await self._pool.admission.admit(claim, deadline)
+        if member.session is None:  # it was closed for good in the moment in which the board was handed over
+            self._pool.admission.release(claim, member.key)
+            raise SessionClosed(f"the session {member.key!r} was closed while it waited for its board; create it anew")
         async with Upkeep(member, claim):
             await member.make_session()._link.connect(deadline)  # noqa: SLF001  a keeper and what it keeps
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import random
 from collections import Counter
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class ManagerHarness(RuleBasedStateMachine):
         self.manager = DeviceSessionManager(
             max_sessions=max_sessions, max_waiting=max_waiting, close_grace=GRACE, lease_timeout=20, leak_after=100
         )
+        self.manager._pool.random = random.Random(1)  # hypothesis must find the same again
         self.counted: dict[str, int] = {}
         self.paths.clear()
         self.closing = False
@@ -184,6 +186,11 @@ class ManagerHarness(RuleBasedStateMachine):
         self.callers.append(caller)
         return caller
 
+    def is_being_stopped(self, key: str) -> bool:
+        """Whether a recovery has the board."""
+        session = self.manager._pool.members[key].session
+        return session is not None and session._recovery.running
+
     async def acquire(self, caller: Caller, lease: Lease[Any], timeout: float) -> tuple[DeviceSession, ...]:
         """Take a lease, and look whether it came in time and in its turn."""
         began = self.loop.time()
@@ -192,7 +199,9 @@ class ManagerHarness(RuleBasedStateMachine):
         try:
             got = await lease.acquire()
         except BaseException as error:
-            assert not lease.claim.held, "a lease that failed has kept something"
+            # A board whose check was cut off is stopped first; that has a deadline, and its next owner waits for it.
+            kept = [key for key in lease.claim.held if not self.is_being_stopped(key)]
+            assert not kept, "a lease that failed has kept something"
             self.seen[f"no lease: {type(error).__name__}"] += 1
             raise
         finally:
@@ -378,11 +387,12 @@ class ManagerHarness(RuleBasedStateMachine):
         self.run(self.manager.close(grace=0))
         pool = self.manager._pool
         assert not any(board.connected for board in self.boards.values())
-        assert pool.plan.slots == 0, (pool.plan.slots, pool.plan.granted, pool.plan.released)
+        # Who listens slowly, who has lost a lease, and an on_connect that hangs until its deadline, come to their ends.
+        self.let_time_pass(10_000)
+        assert pool.plan.slots == 0
         assert not pool.leases
         assert not pool.plan.places
         assert list(self.manager) == []
-        self.let_time_pass(10_000)  # who listens slowly, and who has lost a lease, come to their ends
         self.callers_end_in_time_and_nothing_swallows_their_cancellation()
         self.nothing_was_wrong()
         self.counters_never_fall()
@@ -390,7 +400,8 @@ class ManagerHarness(RuleBasedStateMachine):
         assert not pool.tasks
         assert asyncio.all_tasks(self.loop) == set()
         assert pool.plan.granted == pool.plan.released
-        assert [session for session, path in self.paths.values() if not path.disposed] == []
+        left = [session for session, path in self.paths.values() if not path.disposed]
+        assert not left, left
 
         async def refused() -> None:
             with pytest.raises(SessionClosed):
