@@ -172,6 +172,15 @@ class Member:
 
     async def set_up(self, deadline: float) -> None:
         """See `Keeper`: look whether it is the same board as before, and prepare it."""
+        try:
+            await self._set_up(deadline)
+        except SessionClosed:
+            raise  # somebody ended it, which says nothing of the board
+        except BelayError:
+            self._pool.passing_over.begin(self)
+            raise
+
+    async def _set_up(self, deadline: float) -> None:
         assert self.session is not None, "a session that connects is there"
         found = self.session.info.unique_id
         if found is not None and self.unique_id not in (None, found) and not makes_its_board(self.options.port):
@@ -229,8 +238,11 @@ class Member:
                 pool.plan.opened(self.key)
                 self.overdue = False
                 self.was_lost = False
+                pool.passing_over.end(self)
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
+                if self.was_lost:
+                    pool.passing_over.begin(self)
                 if self.was_lost and self.claim is not None and self.relies_on is None:
                     self.relies_on = self.standing.boot_epoch  # several operations of one call rely on it too
                 limit = self._preparing
@@ -240,6 +252,7 @@ class Member:
                     pool.admission.closed(self.key)
             case events.SessionError():
                 self.was_lost = True
+                pool.passing_over.begin(self)
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
             case events.SessionDisposed():
                 self.standing.keeper = None  # it is connected no more, whoever still has it
