@@ -50,6 +50,8 @@ class Link:
     async def connect(self, deadline: float) -> None:
         """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors."""
         standing, turn = self._standing, self._standing.turn
+        if self._lifecycle.state is _State.DISPOSED:
+            self._lifecycle.fire("connect")  # which says that the caller is wrong
         if (
             standing.channel is not None
             and not standing.channel.is_of_this_loop
@@ -71,6 +73,8 @@ class Link:
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
+        if self._lifecycle.state is _State.DISPOSED:
+            raise self._standing.unusable()  # it was closed while this waited, which is nobody's fault
         channel, endings = self._standing.channel, self.endings
         self._lifecycle.fire("connect")
         connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
