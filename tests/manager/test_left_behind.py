@@ -201,6 +201,45 @@ async def test_on_connect_ends_with_the_connection_that_it_prepares(how: str, wh
     assert not board.connected
 
 
+@pytest.mark.parametrize("how", ["remove", "close"])
+@pytest.mark.parametrize("who", ["a call", "a lease", "the manager's first connect", "the warm-up"])
+async def test_no_ending_returns_before_what_prepares_a_board_has_ended(how: str, who: str) -> None:
+    board = ScriptedBoard()
+    manager, _ = manager_with(close_grace=1)
+    preparing, ended = asyncio.Event(), asyncio.Event()
+
+    async def prepare(session: DeviceSession) -> None:
+        preparing.set()
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(0.5)  # it has something to clear away
+            ended.set()
+
+    async def lease() -> None:
+        async with manager.lease("a"):
+            raise AssertionError("its board was not prepared")
+
+    async with manager:
+        options: dict[str, Any] = {"on_connect": prepare, "connection_timeout": 500, **UNWATCHED}
+        if who == "the manager's first connect":
+            connecting = stranger(manager.create_session("a", board.port, **options))
+        else:
+            session = await manager.create_session("a", board.port, connect=False, **options)
+            wanted = {"a call": lambda: session.execute("1"), "a lease": lease, "the warm-up": manager.warm_up}
+            connecting = stranger(wanted[who]("a") if who == "the warm-up" else wanted[who]())  # type: ignore[operator]  # of its own shape each
+        await preparing.wait()
+        await end(manager, how)
+        assert ended.is_set()
+        assert now() < 3
+        await asyncio.wait([connecting])
+        if who == "the warm-up":
+            assert isinstance(connecting.result()["a"], SessionClosed)
+        else:
+            with pytest.raises(SessionClosed):
+                await connecting
+
+
 @pytest.mark.parametrize("away", [None, 1.0], ids=["link stays", "link goes away"])
 @pytest.mark.parametrize("how", ["hard_reset", "soft_reset", "reconnect"])
 async def test_on_connect_may_restart_the_board_or_connect_anew_and_goes_on(how: str, away: float | None) -> None:
