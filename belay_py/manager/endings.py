@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import BelayError, SessionClosed, SettingsError
 from belay_py.manager.claims import Kind
 from belay_py.session.session import DeviceSession
 from belay_py.session.wire import LONGEST_CLOSE
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
 _HAND_OVER: Final = 1.0  # seconds, after a link's end, for those who used it to learn of that
 
 
@@ -34,8 +35,9 @@ class Endings:
     async def remove(self, member: Member, grace: float) -> None:
         """Forget a device, let its lease end for ``grace`` seconds, and close its session.
 
-        A caller that is cancelled leaves it going on.
+        A caller that is cancelled leaves it going on. Raises `SettingsError` for a ``grace`` that is no time.
         """
+        grace = seconds_of_grace(grace)
         key, pool = member.key, self._pool
         pool.admission.why_barred[key] = lambda: SessionClosed(f"the session {key!r} is being removed; create it anew")
         lost, effects = pool.plan.bar(key)
@@ -136,3 +138,10 @@ class Endings:
         for member in members:
             if member.session is not None:
                 member.standing.turn.end_inside()  # blocks of `exclusive`, whatever they wait for
+
+
+def seconds_of_grace(grace: float) -> float:
+    """Return a caller's ``grace`` as a number that a clock can hold. Raises `SettingsError`."""
+    if not isinstance(grace, int | float) or not grace >= 0:
+        raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
+    return min(grace, _FOR_EVER)
