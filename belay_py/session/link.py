@@ -55,6 +55,8 @@ class Link:
         See `DeviceSession.connect` for the errors.
         """
         standing, turn = self._standing, self._standing.turn
+        if self._lifecycle.state is _State.DISPOSED:
+            self._lifecycle.fire("connect")  # which says that the caller is wrong
         if (
             standing.channel is not None
             and not standing.channel.is_of_this_loop
@@ -80,7 +82,9 @@ class Link:
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        channel = self._standing.channel
+        if self._lifecycle.state is _State.DISPOSED:
+            raise self._standing.unusable()  # it was closed while this waited, which is nobody's fault
+        channel, endings = self._standing.channel, self.endings
         self._lifecycle.fire("connect")
         restart = restart or self._standing.options.reset
         connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
@@ -88,6 +92,8 @@ class Link:
         if self._standing.keeper is not None:
             try:
                 await self._standing.keeper.set_up(deadline)
+                if self.endings != endings:
+                    raise SessionClosed("the session was disconnected while its board was set up")
             except BaseException as error:  # it goes on; nobody is to use a board that is not set up
                 await self._end_of(error)
                 raise
