@@ -69,6 +69,8 @@ class Member:
         """Those of its session, at the latest health check."""
         self.endings_at_loss = 0
         """How often it had been disconnected on purpose when its link was lost last."""
+        self.is_prepared = True
+        """Whether `on_connect` has done its work in this life of the board's interpreter."""
         self._on_connect = on_connect
         self._preparing: asyncio.Timeout | None = None
         """The deadline of what prepares its board at the moment."""
@@ -195,9 +197,22 @@ class Member:
         if self._preparing is not None:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
+        await self._prepare_all(deadline)
+
+    async def prepare_again(self, deadline: float) -> None:
+        """Prepare a board that has restarted since; the caller holds it. Raises what `set_up` raises."""
+        turn = self.standing.turn
+        await turn.wait(deadline)
+        try:
+            await self._prepare_all(deadline)
+        finally:
+            turn.release()
+
+    async def _prepare_all(self, deadline: float) -> None:
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)
+        self.is_prepared = True
 
     async def _prepare(self, prepare: Callable[[DeviceSession], Awaitable[object]], deadline: float) -> None:
         session = self.session
@@ -250,6 +265,9 @@ class Member:
                     limit.reschedule(pool.time())  # nobody wants the board prepared any more
                 if not self.forgotten:  # else its place is another's, or nobody's
                     pool.admission.closed(self.key)
+            case events.BoardReset():
+                # What on_connect itself restarts it goes on to prepare.
+                self.is_prepared = self._preparing is not None or (self._pool.on_connect or self._on_connect) is None
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)
