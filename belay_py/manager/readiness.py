@@ -77,6 +77,9 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
             await asyncio.wait(going_on)
         except asyncio.CancelledError as error:
             cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # one of them is raised, and asyncio would log the others as never looked at
     if cancelled is not None:
         raise cancelled
 
