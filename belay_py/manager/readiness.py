@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+from belay_py.errors import (
+    BoardWasReset,
+    Disconnected,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionClosed,
+    SessionTimeout,
+)
 from belay_py.session.vitals import ask
 
 if TYPE_CHECKING:
@@ -38,6 +45,8 @@ async def make_ready(members: list[Member], deadline: float) -> None:
 
 
 async def _make_ready(member: Member, deadline: float) -> None:
+    if member.forgotten:  # between the lease's beginning and this task's
+        raise SessionClosed(f"the session {member.key!r} was removed; create it anew")
     session = member.make_session()
     link = session._link  # noqa: SLF001  a keeper and what it keeps
     if member.standing.usable:
