@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import prepare
+from belay_py.session.parser import literal
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
@@ -105,7 +105,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
     """Read the answer to `code`. Raises `ProtocolViolation` when it is none."""
     lines = output.splitlines()
     try:
-        answers: dict[str, Any] = ast.literal_eval(lines[-1].decode())
+        answers: dict[str, Any] = literal(lines[-1].decode())
         heap = answers.get("h")
         info = BoardInfo(
             implementation=str(answers["n"]),
