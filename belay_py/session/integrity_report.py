@@ -1,0 +1,103 @@
+"""What comes back of code that was sent with a checksum: its output, and the board's report about it."""
+
+from __future__ import annotations
+
+import binascii
+import re
+import zlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from belay_py.session.integrity_code import SEED, without_our_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MARKER = 4  # characters of a nonce that end a response; see `RawRepl.submit`
+_ENDED = re.compile(rb"([0-9a-f]+),([0-9a-f]+),([A-Za-z0-9+/=]*)")
+_CHECKED = re.compile(rb"([^:]*):([0-9a-f]{8})")
+
+
+class Report(NamedTuple):
+    """How code ended: the bytes of its output, their CRC-32, and the traceback."""
+
+    count: int
+    checksum: int
+    traceback: bytes
+
+
+class Receipt:
+    """Takes what one line is answered, apart into output and report. ``sink`` gets the output as it comes."""
+
+    def __init__(self, nonce: str, sink: Callable[[bytes], None] | None = None) -> None:
+        self._key = nonce[_MARKER:].encode() + b":"
+        self._sink = sink
+        self._pieces: list[bytes] = []
+        self._count = 0
+        self._checksum = 0
+        self._held = b""
+        self._report: bytearray | None = None
+
+    def take(self, data: bytes) -> bool:
+        """Take bytes; return whether the whole report is there and undamaged."""
+        if self._report is None:
+            data = self._held + data
+            start = data.find(self._key)
+            if start < 0:
+                key = self._key
+                held = next((count for count in range(len(key) - 1, 0, -1) if data.endswith(key[:count])), 0)
+                self._held = data[len(data) - held :]
+                self._pass_on(data[: len(data) - held])
+                return False
+            self._held = b""
+            self._pass_on(data[:start])
+            data, self._report = data[start:], bytearray()
+        self._report += data
+        return self.body() is not None
+
+    def _pass_on(self, data: bytes) -> None:
+        if not data:
+            return
+        self._count += len(data)
+        self._checksum = zlib.crc32(data, self._checksum)
+        if self._sink is None:
+            self._pieces.append(data)
+        else:
+            self._sink(data)
+
+    def body(self) -> bytes | None:
+        """Return what the report says, or None as long as it is not there undamaged."""
+        if self._report is None:
+            return None
+        found = _CHECKED.match(self._report, len(self._key))
+        if found is None or zlib.crc32(self._report[: found.end(1)], SEED) != int(found[2], 16):
+            return None
+        return found[1]
+
+    @property
+    def output(self) -> bytes:
+        """What came before the report, checked or not; nothing of what a sink was given."""
+        return b"".join(self._pieces)
+
+    @property
+    def report(self) -> Report | None:
+        """The report, where it is there undamaged."""
+        body = self.body()
+        return None if body is None else read(body)
+
+    def checked(self, report: Report) -> bytes | None:
+        """Return the output that a report speaks of, or None where it came damaged. A sink has had it: then nothing."""
+        if (self._count, self._checksum) == (report.count, report.checksum):
+            return self.output
+        if self._sink is not None:
+            return None
+        # The report's own beginning may be what was damaged.
+        output = (self.output + self._held + bytes(self._report or b""))[: report.count]
+        return output if zlib.crc32(output) == report.checksum and len(output) == report.count else None
+
+
+def read(body: bytes) -> Report | None:
+    """Read what a report says; None is: the code has not ended."""
+    found = _ENDED.fullmatch(body)
+    if found is None:
+        return None
+    return Report(int(found[1], 16), int(found[2], 16), without_our_frame(binascii.a2b_base64(found[3])))
