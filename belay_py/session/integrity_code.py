@@ -118,8 +118,8 @@ _TEXT: Final = binascii.b2a_base64(_PRELUDE.strip().encode(), newline=False)
 SEED: Final = zlib.crc32(_TEXT)
 """The CRC-32 of what is installed, as the board computes it of what it got: the beginning of that of each report."""
 INSTALL: Final = (
-    b"(lambda b,s:b.crc32(s)==%d and exec(b.a2b_base64(s),{'I':b.crc32(s),'G':globals()}))(__import__('binascii'),b'%s')"
-    % (SEED, _TEXT)
+    b"(lambda b,s:b.crc32(s)==%d and exec(b.a2b_base64(s),{'I':b.crc32(s),'G':globals()}))"
+    b"(__import__('binascii'),b'%s')" % (SEED, _TEXT)
 )
 """Installs the board's part, unless it came damaged: then nothing runs."""
 

@@ -20,7 +20,7 @@ _CHECKED = re.compile(rb"([^:]*):([0-9a-f]{8})")
 class Report(NamedTuple):
     """How code ended: the bytes of its output, their CRC-32, and the traceback."""
 
-    count: int
+    length: int
     checksum: int
     traceback: bytes
 
@@ -86,13 +86,13 @@ class Receipt:
 
     def checked(self, report: Report) -> bytes | None:
         """Return the output that a report speaks of, or None where it came damaged. A sink has had it: then nothing."""
-        if (self._count, self._checksum) == (report.count, report.checksum):
+        if (self._count, self._checksum) == (report.length, report.checksum):
             return self.output
         if self._sink is not None:
             return None
         # The report's own beginning may be what was damaged.
-        output = (self.output + self._held + bytes(self._report or b""))[: report.count]
-        return output if zlib.crc32(output) == report.checksum and len(output) == report.count else None
+        output = (self.output + self._held + bytes(self._report or b""))[: report.length]
+        return output if zlib.crc32(output) == report.checksum and len(output) == report.length else None
 
 
 def read(body: bytes) -> Report | None:
