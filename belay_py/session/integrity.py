@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import PREPARE, BoardReset, Finished, ReplState
 from belay_py.session import integrity_code, nonces
-from belay_py.session.integrity_report import Receipt, Report, read
+from belay_py.session.integrity_report import Receipt
 from belay_py.session.memory import ALWAYS_FITS, does_not_fit, require_room
 from belay_py.session.outcomes import Dropped, Expired, Restarted, Stalled
 from belay_py.session.tracebacks import is_keyboard_interrupt
@@ -50,8 +50,8 @@ class Sent:
         self.asked = False
         """Whether the board has been asked; only then the rest means anything."""
         self.began = False
-        self.report: Report | None = None
-        """How it ended, if it has."""
+        self.ended = b""
+        """What the board's report of it says, if it has ended."""
 
     @property
     def not_started(self) -> bool:
@@ -63,7 +63,7 @@ class Sent:
         nonce, _, ended = answer.partition(b",")
         self.asked = True
         self.began = nonce == self.nonce.encode()
-        self.report = read(ended) if self.began else None
+        self.ended = ended if self.began else b""
 
 
 class Integrity:
@@ -112,10 +112,8 @@ class Integrity:
             event = await self._send(sent, line, deadline)
             if isinstance(event, BoardReset):
                 return BoardReset(sent.receipt.output, event.boot_output)
-            if event is not None and (report := sent.receipt.report) is not None:
-                output = sent.receipt.checked(report)
-                if output is not None:
-                    return Finished(output, report.traceback)
+            if event is not None and (result := sent.receipt.result()) is not None:
+                return Finished(*result)
             traceback = b"" if event is None else event.traceback
             if channel.interrupted and is_keyboard_interrupt(traceback):
                 return Finished(sent.receipt.output, traceback)
@@ -288,13 +286,12 @@ def _lacks(traceback: bytes) -> bool:
 
 def _result(sent: Sent) -> Finished:
     """Return the result of code that ran and was asked about, if what came of it agrees."""
-    report = sent.report
-    output = None if report is None else sent.receipt.checked(report)
-    if report is None or output is None:
-        happened = "was stopped, since its answer came damaged" if report is None else "ran to its end"
+    result = sent.receipt.result(sent.ended)
+    if result is None:
+        happened = "ran to its end" if sent.ended else "was stopped, since its answer came damaged"
         raise ProtocolViolation(
-            f"the code {happened}, and its output is not what the board wrote. Damage on the wire, or output of "
-            "functions that bypass print() and sys.stdout; see docs/integrity.md",
+            f"the code {happened}, and what came is not what the board wrote. Damage on the wire, or output that "
+            "bypasses print() and sys.stdout; see docs/integrity.md",
             received=sent.receipt.output[-200:],
         )
-    return Finished(output, report.traceback)
+    return Finished(*result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import os.path
 import re
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MARKER = 4  # characters of a nonce that end a response; see `RawRepl.submit`
+_CHECKSUM = 8  # digits
+_PROMPT = b"\x04\x04>"
 _ENDED = re.compile(rb"([0-9a-f]+),([0-9a-f]+),([A-Za-z0-9+/=]*)")
 _CHECKED = re.compile(rb"([^:]*):([0-9a-f]{8})")
 
@@ -30,6 +33,7 @@ class Receipt:
 
     def __init__(self, nonce: str, sink: Callable[[bytes], None] | None = None) -> None:
         self._key = nonce[_MARKER:].encode() + b":"
+        self._marker = nonce[:_MARKER].encode()
         self._sink = sink
         self._pieces: list[bytes] = []
         self._count = 0
@@ -78,21 +82,43 @@ class Receipt:
         """What came before the report, checked or not; nothing of what a sink was given."""
         return b"".join(self._pieces)
 
-    @property
-    def report(self) -> Report | None:
-        """The report, where it is there undamaged."""
-        body = self.body()
-        return None if body is None else read(body)
+    def result(self, told: bytes | None = None) -> tuple[bytes, bytes] | None:
+        """Return output and traceback where both are what the board wrote, else None. A sink has had the output.
 
-    def checked(self, report: Report) -> bytes | None:
-        """Return the output that a report speaks of, or None where it came damaged. A sink has had it: then nothing."""
-        if (self._count, self._checksum) == (report.length, report.checksum):
-            return self.output
-        if self._sink is not None:
+        ``told`` is what the report should say, where the board was asked for it: then one byte of that which came may
+        be damaged. Nothing else may stand there: it would be output that nobody counted.
+        """
+        body = self.body()
+        report = read(body if body is not None else told or b"")
+        if report is None:
             return None
-        # The report's own beginning may be what was damaged.
-        output = (self.output + self._held + bytes(self._report or b""))[: report.length]
-        return output if zlib.crc32(output) == report.checksum and len(output) == report.length else None
+        came = bytes(self._report or b"")
+        if body is not None:
+            end = came[len(self._key) + len(body) + 1 + _CHECKSUM :]
+            fits = not end or self._is_end(end)
+        else:
+            if self._sink is None:
+                everything = self.output + self._held + came
+                self._pieces, came = [everything[: report.length]], everything[report.length :]
+                self._count, self._checksum = len(self.output), zlib.crc32(self.output)
+            fits = self._is_end(came, told)
+        if not fits or (self._count, self._checksum) != (report.length, report.checksum):
+            return None
+        return self.output, report.traceback
+
+    def _is_end(self, came: bytes, told: bytes | None = None) -> bool:
+        """Whether bytes are, but for one, what ends a response: the report, if it is ``told``, marker and prompt."""
+        text = b"" if told is None else self._key + told
+        report = text and text + b":%08x" % zlib.crc32(text, SEED)
+        ends = (report, report + self._marker, report + self._marker + _PROMPT)
+        return any(_nearly(came, end) for end in ends if end)
+
+
+def _nearly(came: bytes, sent: bytes) -> bool:
+    """Whether at most one byte was exchanged, lost or added on the way."""
+    before = len(os.path.commonprefix((came, sent)))
+    behind = len(os.path.commonprefix((came[before:][::-1], sent[before:][::-1])))
+    return max(len(came), len(sent)) - before - behind <= 1
 
 
 def read(body: bytes) -> Report | None:

@@ -69,7 +69,7 @@ class _Receiver:
         self._noise = noise
 
     def connection_made(self, transport: Transport) -> None:
-        self._receiver.connection_made(_Transport(transport, self._noise))  # type: ignore[arg-type]  # delegates
+        self._receiver.connection_made(_Transport(transport, self._noise))
 
     def data_received(self, data: bytes) -> None:
         if data := self._noise.from_board.pass_through(data):
