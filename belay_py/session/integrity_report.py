@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import os.path
 import re
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -116,9 +115,14 @@ class Receipt:
 
 def _nearly(came: bytes, sent: bytes) -> bool:
     """Whether at most one byte was exchanged, lost or added on the way."""
-    before = len(os.path.commonprefix((came, sent)))
-    behind = len(os.path.commonprefix((came[before:][::-1], sent[before:][::-1])))
+    before = _alike(came, sent)
+    behind = _alike(came[before:][::-1], sent[before:][::-1])
     return max(len(came), len(sent)) - before - behind <= 1
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    shorter = min(len(one), len(other))
+    return next((place for place in range(shorter) if one[place] != other[place]), shorter)
 
 
 def read(body: bytes) -> Report | None:
