@@ -125,6 +125,8 @@ class Integrity:
                 raise Dropped
             if traceback.startswith(b"MemoryError"):
                 raise does_not_fit(channel, line, to_text(traceback), "not_started")
+            if sink is not None and sent.receipt.length:
+                break  # whoever streams has read what was no output: only an error can take that back
         raise ProtocolViolation(
             "the code did not reach the board undamaged, so none of it ran; see to the cable, its length and the "
             "baudrate, then send it again",

@@ -35,7 +35,8 @@ class Receipt:
         self._marker = nonce[:_MARKER].encode()
         self._sink = sink
         self._pieces: list[bytes] = []
-        self._count = 0
+        self.length = 0
+        """Bytes that were taken for output."""
         self._checksum = 0
         self._held = b""
         self._report: bytearray | None = None
@@ -60,7 +61,7 @@ class Receipt:
     def _pass_on(self, data: bytes) -> None:
         if not data:
             return
-        self._count += len(data)
+        self.length += len(data)
         self._checksum = zlib.crc32(data, self._checksum)
         if self._sink is None:
             self._pieces.append(data)
@@ -99,9 +100,9 @@ class Receipt:
             if self._sink is None:
                 everything = self.output + self._held + came
                 self._pieces, came = [everything[: report.length]], everything[report.length :]
-                self._count, self._checksum = len(self.output), zlib.crc32(self.output)
+                self.length, self._checksum = len(self.output), zlib.crc32(self.output)
             fits = self._is_end(came, told)
-        if not fits or (self._count, self._checksum) != (report.length, report.checksum):
+        if not fits or (self.length, self._checksum) != (report.length, report.checksum):
             return None
         return self.output, report.traceback
 
