@@ -348,26 +348,29 @@ async def test_a_killed_engine_is_an_error_and_leaves_nothing() -> None:
             pass
 
 
-def test_an_engine_ends_with_its_killed_owner(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_an_engine_ends_with_its_killed_owner_and_takes_its_link_along(tmp_path: Path, *, named: bool) -> None:
     code = """
 import asyncio, sys
 from belay_py.testing import FaultyWire
 async def main():
-    async with FaultyWire(sys.argv[1], link=sys.argv[2]) as wire:
-        print(wire.pid, flush=True)
+    async with FaultyWire(sys.argv[1], link=sys.argv[2] or None) as wire:
+        print(wire.pid, wire.port, flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """
     link = tmp_path / "link"
     with bare_board() as (_, port):
-        owner = subprocess.Popen([sys.executable, "-c", code, port, str(link)], stdout=subprocess.PIPE)
+        owner = subprocess.Popen([sys.executable, "-c", code, port, str(link) if named else ""], stdout=subprocess.PIPE)
         assert owner.stdout is not None
         with owner.stdout:
-            engine = os.pidfd_open(int(owner.stdout.readline()))
+            pid, _, made = owner.stdout.readline().decode().strip().partition(" ")
+            engine = os.pidfd_open(int(pid))
             owner.kill()
             owner.wait()
         try:
             assert select.select([engine], [], [], PATIENCE)[0]
         finally:
             os.close(engine)
-        assert not link.is_symlink()
+        assert not Path(made).is_symlink()
+        assert Path(made).parent.exists() == named  # the temporary folder goes, too
