@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from belay_py import events
-from belay_py.devices.identity import makes_its_board
-from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionTimeout
+from belay_py.devices.whereabouts import Whereabouts
+from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, SessionTimeout
 from belay_py.manager.claims import CALL, Claim, Kind
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
@@ -63,8 +63,8 @@ class Member:
         """How often it had been disconnected on purpose when its link was lost last."""
         self._on_connect = on_connect
         self._pool = pool
-        self.unique_id: str | None = None
-        """The board's, once it was connected."""
+        self.whereabouts = Whereabouts(options.port, pool.comports)
+        """Where its board is, and what is known of it, from one session to the next."""
         self.relies_on: int | None = None
         """The life of the board, by its boot epoch, on which who has the turn relies."""
         self.was_lost = False
@@ -86,6 +86,7 @@ class Member:
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
             self.link_errors = 0
+            self.session._standing.whereabouts = self.whereabouts  # noqa: SLF001  a keeper and what it keeps
             keep(self.session, self)
             self.watch_changes()
             self._pool.emit(events.SessionCreated(session=self.session), self)
@@ -159,18 +160,8 @@ class Member:
             )
 
     async def set_up(self, deadline: float) -> None:
-        """See `Keeper`: look whether it is the same board as before, and prepare it."""
+        """See `Keeper`."""
         assert self.session is not None, "a session that connects is there"
-        found = self.session.info.unique_id
-        if found is not None and self.unique_id not in (None, found) and not makes_its_board(self.options.port):
-            expected, self.unique_id = self.unique_id or "", None  # the next connect takes whatever is there
-            raise IdentityChanged(
-                f"the board of {self.key!r} was {expected}, and now {found} is at {self.options.port}; plug the right "
-                "one in, or connect() again to go on with this one",
-                expected=expected,
-                found=found,
-            )
-        self.unique_id = found or self.unique_id
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:

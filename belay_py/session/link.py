@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 from belay_py import events
+from belay_py.devices.whereabouts import Place
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
+from belay_py.session.finding import find_place
 from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class Link:
         self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
+        self._place = Place(standing.options.port)
+        """What was opened last."""
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
@@ -68,19 +73,22 @@ class Link:
 
         ``reset_chip`` is for `open_connection`. With ``patient`` a port that is not there yet is tried again until the
         deadline: a board with native USB is away while it restarts.
+
+        The board is looked for wherever it is now; another one raises `IdentityChanged`, and the next connect takes it.
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        channel = self._standing.channel
+        standing, channel = self._standing, self._standing.channel
         self._lifecycle.fire("connect")
         connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
         self._accept(connection)
-        if self._standing.keeper is not None:
-            try:
-                await self._standing.keeper.set_up(deadline)
-            except BaseException as error:  # it goes on; nobody is to use a board that is not set up
-                await self._end_of(error)
-                raise
+        try:
+            standing.whereabouts.recognise(self._place, connection.board.unique_id)
+            if standing.keeper is not None:
+                await standing.keeper.set_up(deadline)
+        except BaseException as error:  # it goes on; nobody is to use a board that is not set up
+            await self._end_of(error)
+            raise
 
     async def _end_of(self, error: BaseException) -> None:
         reason: events.DisconnectReason = "identity changed" if isinstance(error, IdentityChanged) else "requested"
@@ -190,20 +198,23 @@ class Link:
     async def _open_after(
         self, before: Channel | None, deadline: float, *, reset_chip: bool, patient: bool
     ) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, board = asyncio.get_running_loop(), self._standing.whereabouts
         if before is not None:
             await before.closed()  # it went into ERROR, and may still hold the port
         while True:
             try:
+                self._place = place = await find_place(board, deadline)
                 return await open_connection(
-                    self._standing.options,
+                    dataclasses.replace(self._standing.options, port=place.port),
                     deadline,
                     self.on_lost,
                     reset_chip=reset_chip,
                     counters=self._standing.counters,
                 )
-            except (DeviceNotFound, DeviceBusy, ConnectionFailed):
+            except (DeviceNotFound, DeviceBusy, ConnectionFailed, IdentityChanged) as error:
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
+                    if isinstance(error, IdentityChanged):
+                        board.forget()  # who connects next has been told
                     raise
                 await asyncio.sleep(_BETWEEN_ATTEMPTS)
 
@@ -211,7 +222,7 @@ class Link:
         """Take a connection into use."""
         standing = self._standing
         if not connection.channel.in_step:
-            trouble = f"{standing.options.port} was lost right after the handshake"
+            trouble = f"{self._place.port} was lost right after the handshake"
             standing.fail(trouble)
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel, standing.info = connection.channel, connection.board
