@@ -71,19 +71,22 @@ class Whereabouts:
             return False
         return self.comports is not None or can_be_listed(real_path(self._path))
 
-    def find(self) -> Place:
+    def find(self, comports: Comports | None = None) -> Place:
         """Return the port to open. This lists the ports, and may block for a moment: not for an event loop.
+
+        ``comports`` is a listing that several boards share.
 
         Raises `IdentityChanged` when the board is nowhere, and another one has its name; `DeviceNotFound` or
         `ConnectionFailed` for ``usb:`` and ``hwgrep://`` as `resolve` does.
         """
-        devices, here = self._listed()
+        comports = self.comports or comports
+        devices, here = self._listed(comports)
         verdict = self._verdict(devices, here)
         if verdict.stranger is not None:
             raise self._another(str(self.known.sighting), named(verdict.stranger, with_place=True))
         device = verdict.device or here
         if device is None:
-            return Place(self._search(self.named, self.comports) if self._search else self.named)
+            return Place(self._search(self.named, comports) if self._search else self.named)
         # The given name where it still leads there: it may be a link that says more than what it leads to.
         port = self.named if device is here and self._search is None else device.port
         return Place(port, Sighting.of(device, devices), is_listed=True)
@@ -108,13 +111,13 @@ class Whereabouts:
         """Take whatever is connected next for the board."""
         self.known = Known()
 
-    def trace(self) -> str | None:
+    def trace(self, comports: Comports | None = None) -> str | None:
         """Tell where the board is, in a text that changes when it is plugged in again; None while it is not there.
 
         May block as `find`.
         """
         try:
-            place = self.find() if self.has_to_be_found else Place(self.named)
+            place = self.find(comports) if self.has_to_be_found else Place(self.named)
         except (DeviceNotFound, ConnectionFailed, IdentityChanged):
             return None
         path = local_path(place.port)
@@ -126,13 +129,13 @@ class Whereabouts:
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    def _listed(self) -> tuple[list[DeviceInfo], DeviceInfo | None]:
+    def _listed(self, comports: Comports | None) -> tuple[list[DeviceInfo], DeviceInfo | None]:
         """The ports there are, and that which the given name leads to."""
-        devices = all_devices(self.comports)
+        devices = all_devices(comports)
         path = self._path
         if self._search is not None:
             with contextlib.suppress(DeviceNotFound, ConnectionFailed):  # the board may be found by what is known of it
-                path = self._search(self.named, self.comports)
+                path = self._search(self.named, comports)
         if path is None:
             return devices, None
         node = real_path(path)
