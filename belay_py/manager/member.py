@@ -67,6 +67,8 @@ class Member:
         """Where its board is, and what is known of it, from one session to the next."""
         self.relies_on: int | None = None
         """The life of the board, by its boot epoch, on which who has the turn relies."""
+        self.is_awaited = False
+        """Whether its board was lost and is being connected again: whoever wants it waits for it."""
         self.was_lost = False
         """Whether its link has ended by itself, or its board could not be brought back into step."""
 
@@ -150,7 +152,7 @@ class Member:
             raise why()
         epoch = self.relies_on
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
-        await self.session._link.connect_in_turn(limit)  # noqa: SLF001  a keeper and what it keeps
+        await self.session._link.connect_in_turn(limit, patient=self.is_awaited)  # noqa: SLF001  a keeper and what it keeps
         if epoch is not None and standing.boot_epoch != epoch:
             self.relies_on = standing.boot_epoch
             raise BoardWasReset(

@@ -48,7 +48,7 @@ async def _make_ready(member: Member, deadline: float) -> None:
         except LOOKS_BROKEN:
             await link.reconnect(deadline)
         return
-    await link.connect(min(deadline, _now() + member.options.connection_timeout))
+    await link.connect(min(deadline, _now() + member.options.connection_timeout), patient=member.is_awaited)
 
 
 async def give_a_sign(member: Member, deadline: float) -> None:

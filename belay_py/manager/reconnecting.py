@@ -54,12 +54,9 @@ class Reconnection:
         ):
             return
         self._series[member] = series = _Series(self._pool, member)
+        member.is_awaited = True
         self._pool.spawn(self._run(member, series), f"{member.key} is connected again")
         self._lookout.watch(member)
-
-    def is_trying(self, member: Member) -> bool:
-        """Whether a lost board is being connected again, and was not given up."""
-        return member in self._series
 
     def _is_lost(self, member: Member) -> bool:
         """Whether a board is to be looked out for: nobody has disconnected it, connected it, or forgotten it."""
@@ -85,6 +82,7 @@ class Reconnection:
         finally:
             if self._series.get(member) is series:
                 del self._series[member]
+                member.is_awaited = False
 
     def wake(self, key: str) -> bool:
         """Let an attempt that waits for its time go at once; return whether there was one. For ports that appear."""
@@ -103,6 +101,7 @@ class Reconnection:
         """End the attempts to connect a board."""
         series = self._series.pop(member, None)
         if series is not None:
+            member.is_awaited = False
             series.stop()
 
     def stop_all(self) -> None:

@@ -52,8 +52,11 @@ class Link:
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
-    async def connect(self, deadline: float) -> None:
-        """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors."""
+    async def connect(self, deadline: float, *, patient: bool = False) -> None:
+        """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors.
+
+        ``patient`` is for `connect_in_turn`.
+        """
         standing, turn = self._standing, self._standing.turn
         if (
             standing.channel is not None
@@ -64,7 +67,7 @@ class Link:
         await turn.wait(deadline)
         try:
             if not standing.usable:
-                await self.connect_in_turn(deadline)
+                await self.connect_in_turn(deadline, patient=patient)
         finally:
             turn.release()
 
