@@ -7,6 +7,7 @@ from typing import Final
 SETTLE: Final = 0.3
 """Seconds for which a board has to be there before it counts: a new port is not ready, since udev sets its permissions
 after it appeared, and a plug that is pushed in makes contact several times."""
+_ROUNDING: Final = 1e-6  # a look that is due at once may come an instant early by the clock
 
 
 class Arrival:
@@ -37,7 +38,7 @@ class Arrival:
             return False
         if trace != self._new:
             self._new, self._since = trace, now
-        if now - self._since < SETTLE:
+        if now - self._since < SETTLE - _ROUNDING:
             return False
         self._settled, self._new = trace, None
         return True
