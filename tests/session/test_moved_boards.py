@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from serial.tools.list_ports_common import ListPortInfo
 
 from belay_py import DeviceNotFound, DeviceSession, DeviceSessionState, IdentityChanged
 from tests.devices.test_discovery import port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+    from serial.tools.list_ports_common import ListPortInfo
 
     from tests.conftest import PtyBoard
 
