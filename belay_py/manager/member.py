@@ -159,7 +159,9 @@ class Member:
             raise why()
         epoch = self.relies_on
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
-        await self.session._link.connect_in_turn(limit, patient=self.is_awaited)  # noqa: SLF001  a keeper and what it keeps
+        # Who holds a lease is told at once that his board is away: he keeps it from others while he waits.
+        patient = self.is_awaited and self.claim is not None and self.claim.kind is Kind.CALL
+        await self.session._link.connect_in_turn(limit, patient=patient)  # noqa: SLF001  a keeper and what it keeps
         if epoch is not None and standing.boot_epoch != epoch:
             self.relies_on = standing.boot_epoch
             raise BoardWasReset(
