@@ -53,6 +53,8 @@ class Whereabouts:
         self.named = named
         self.port = named
         self.known = Known()
+        self.told = False
+        """Whether somebody was told that another board is in its place."""
         self.comports = comports
         self._search = _SEARCHED.get(scheme_of(named) or "")
         self._path = local_path(named)
@@ -92,24 +94,22 @@ class Whereabouts:
         return Place(port, Sighting.of(device, devices), is_listed=True)
 
     def recognise(self, place: Place, unique_id: str | None) -> None:
-        """Note that a board was connected at ``place``.
-
-        Raises `IdentityChanged` when it is not the one of before, which is forgotten then.
-        """
+        """Note that a board was connected at ``place``. Raises `IdentityChanged` when it is not the one of before."""
         before = self.known
         if makes_its_board(self.named):
             return
         if unique_id is not None and before.unique_id not in (None, unique_id):
-            self.forget()
             raise self._another(before.unique_id or "", unique_id)
         if place.port != self.port and before != Known():
             _log.info("%s: the board that was at %s is at %s now", self.named, self.port, place.port)
         self.port = place.port
+        self.told = False
         self.known = Known(unique_id or before.unique_id, place.sighting or before.sighting)
 
     def forget(self) -> None:
         """Take whatever is connected next for the board."""
         self.known = Known()
+        self.told = False
 
     def trace(self, comports: Comports | None = None) -> str | None:
         """Tell where the board is, in a text that changes when it is plugged in again; None while it is not there.

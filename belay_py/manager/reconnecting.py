@@ -186,12 +186,12 @@ class _Series:
 
     async def _attempt(self, claim: Claim) -> BelayError | None:
         pool, member = self._pool, self._member
-        known = member.whereabouts.known
+        told = member.whereabouts.told
         try:
             async with Upkeep(member, claim):
                 await self._link.connect(pool.time() + member.options.connection_timeout)
         except IdentityChanged as error:
-            member.whereabouts.known = known  # the next one who connects is told, too
+            member.whereabouts.told = told  # an event tells nobody who then goes on
             return error
         except BelayError as error:  # what is raised by others' set-up is one, too
             return error

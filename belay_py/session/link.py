@@ -54,12 +54,16 @@ class Link:
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
-    async def connect(self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False) -> bool:
+    async def connect(
+        self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False, asked: bool = False
+    ) -> bool:
         """Take the turn and connect, unless that is done already; return whether it was to be done.
 
-        See `DeviceSession.connect` for the errors. ``patient`` is for `connect_in_turn`.
+        ``asked`` says that a user wants it: who was told of another board before accepts it so. See
+        `DeviceSession.connect` for the errors. ``patient`` is for `connect_in_turn`.
         """
         standing, turn = self._standing, self._standing.turn
+        accepts = asked and standing.whereabouts.told
         if self._lifecycle.state is _State.DISPOSED:
             self._lifecycle.fire("connect")  # which says that the caller is wrong
         if (
@@ -72,6 +76,8 @@ class Link:
         try:
             if standing.usable:
                 return False
+            if accepts:
+                standing.whereabouts.forget()
             await self.connect_in_turn(deadline, restart, patient=patient)
         finally:
             turn.release()
@@ -85,7 +91,7 @@ class Link:
         ``restart`` is for `open_connection`, by default as the options say. With ``patient`` a port that is not there
         yet is tried again until the deadline: a board with native USB is away while it restarts.
 
-        The board is looked for wherever it is now; another one raises `IdentityChanged`, and the next connect takes it.
+        The board is looked for wherever it is now; another one raises `IdentityChanged`, until somebody accepts it.
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
@@ -95,7 +101,12 @@ class Link:
         channel, endings = standing.channel, self.endings
         self._lifecycle.fire("connect")
         restart = restart or standing.options.reset
-        connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+        try:
+            connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+        except IdentityChanged:
+            standing.whereabouts.told = True
+            raise
+        life = standing.life
         self._accept(connection, restarted=restart != "never")
         try:
             standing.whereabouts.recognise(self._place, connection.board.unique_id)
@@ -104,20 +115,25 @@ class Link:
                 if self.endings != endings:
                     raise SessionClosed("the session was disconnected while its board was set up")
         except BaseException as error:  # it goes on; nobody is to use a board that is not set up
+            if isinstance(error, IdentityChanged):
+                standing.life = life  # that was another board's
             await self._end_of(error)
             raise
 
     async def _end_of(self, error: BaseException) -> None:
-        reason: events.DisconnectReason = "identity changed" if isinstance(error, IdentityChanged) else "requested"
+        reason: events.DisconnectReason = "requested"
+        if isinstance(error, IdentityChanged):
+            reason, self._standing.whereabouts.told = "identity changed", True
         await self._disconnect(reason)
         self._standing.trouble = str(error) or "setting the board up was cancelled"
 
-    async def reconnect(self, deadline: float) -> bool:
+    async def reconnect(self, deadline: float, *, asked: bool = False) -> bool:
         """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
 
-        Operations that were waiting go on afterwards.
+        Operations that were waiting go on afterwards. ``asked`` is as for `connect`.
         """
         standing, endings = self._standing, self.endings
+        accepts = asked and standing.whereabouts.told
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
@@ -126,6 +142,8 @@ class Link:
             await self._disconnect()
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while it was reconnecting")
+            if accepts:
+                standing.whereabouts.forget()
             await self.connect_in_turn(deadline)
             return standing.boot_epoch != epoch
         finally:
@@ -230,10 +248,8 @@ class Link:
                 )
             except WentAway:
                 restart, patient = "never", True
-            except (DeviceNotFound, DeviceBusy, ConnectionFailed, IdentityChanged) as error:
+            except (DeviceNotFound, DeviceBusy, ConnectionFailed, IdentityChanged):
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
-                    if isinstance(error, IdentityChanged):
-                        board.forget()  # who connects next has been told
                     raise
             await asyncio.sleep(_BETWEEN_ATTEMPTS)
 
