@@ -281,6 +281,14 @@ class RawRepl:
             return b""
         self.stray += len(before)
         self._buffer = b""
+        upload = self._upload
+        if upload is None or not upload.end_sent:
+            self._forget_exchange()
+            raise ProtocolViolation(
+                "the board acknowledged code that it does not have yet: the answer is older than the question",
+                received=data,
+                outcome="not_started",
+            )
         self._state = ReplState.OUTPUT
         return rest
 
@@ -319,6 +327,8 @@ class RawRepl:
         """Drop what the latest exchange left behind; return its unparsed input."""
         received, self._buffer = self._buffer, b""
         self._state = state
+        if self._upload is not None:
+            self._upload.abandon()  # paced code must not go on in the middle of a handshake, at whatever prompt that is
         return received
 
     def _require_ready(self, purpose: str) -> None:
