@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import PREPARE
+from belay_py.session import answers as said
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
@@ -56,6 +56,10 @@ del _belay_info
 """
 )
 
+_KINDS: Final[dict[str, said.Kind]] = {
+    "n": str, "v": [int], "m": str, "p": str, "x": int, "e": str, "u": str, "h": (int, int), "f": int,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Heap:
@@ -102,9 +106,8 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
 
     Raises `ProtocolViolation` when it is none.
     """
-    lines = output.splitlines()
     try:
-        answers: dict[str, Any] = ast.literal_eval(lines[-1].decode())
+        answers = said.read(output, _KINDS)
         heap = answers.get("h")
         info = BoardInfo(
             implementation=str(answers["n"]),
@@ -123,7 +126,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
             ),
             heap=Heap(*heap) if heap else None,
         )
-    except (AttributeError, LookupError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (LookupError, ValueError) as error:
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error
