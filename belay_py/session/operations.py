@@ -87,6 +87,8 @@ class Operations:
         stdin: Stdin | None = None,
     ) -> ExecutionResult:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
+        if channel.repl.doubted:
+            channel = await self._proved(channel, deadline)
         started = time.perf_counter()
         try:
             if len(source) > ALWAYS_FITS:
@@ -115,6 +117,18 @@ class Operations:
             self.standing.end()
         # What a stream has passed on is not in the event.
         return _result(channel, source, event, duration, silent=sink is None and not event.output)
+
+    async def _proved(self, channel: Channel, deadline: float) -> Channel:
+        """Prove the prompt anew before any code is sent: what came since the last execution looked like an answer."""
+        epoch = self.standing.boot_epoch
+        if not await self.recovery.bring_back(channel):
+            raise Disconnected(f"the board said what nobody had asked for, and then {self.standing.trouble}")
+        if self.standing.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board had restarted before the code was sent, which did not run: its variables are gone",
+                outcome="not_started",
+            )
+        return await self.standing.begin(deadline)
 
     async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
         """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
@@ -172,7 +186,8 @@ class Operations:
             self.recovery.start(channel)  # cancelled: the caller does not wait for it
             raise error
         epoch = standing.boot_epoch
-        recovered = await self.recovery.bring_back(channel)
+        bring_back = self.recovery.bring_back_in_time if isinstance(error, Expired) else self.recovery.bring_back
+        recovered = await bring_back(channel)
         did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
         if standing.boot_epoch != epoch:
             if did_not_run:

@@ -143,6 +143,10 @@ class ThreadedTransport:
         """How many bytes the port has not taken yet."""
         return self._buffered
 
+    def get_extra_info(self, name: str) -> object:
+        """As asyncio's transports: the ``socket`` beneath the port, where there is one. It serves options only."""
+        return getattr(self._device, "_socket", None) if name == "socket" else None
+
     def is_closing(self) -> bool:
         """Whether the transport is closed or about to be."""
         return self._closing
