@@ -13,6 +13,7 @@ from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.claims import CLOSING, Claim, Kind
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
+from belay_py.manager.passing_over import PassingOver
 from belay_py.manager.plan import Plan
 from belay_py.session.listeners import Subscriptions
 
@@ -66,6 +67,7 @@ class Pool:
         """Boards that are left alone, and what to tell those who want them."""
         self.at_close: list[Callable[[], None]] = []
         """What to call when the manager begins to close, at once."""
+        self.passing_over = PassingOver(self)
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = _forks

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from belay_py.errors import ProtocolViolation
-from belay_py.protocol import PREPARE
+from belay_py.protocol import prepare
 from belay_py.session import answers as said
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
-CODE: Final = (
-    b"""\
+_CODE: Final = b"""\
 def _belay_info():
- def o():
-  _q
-  return 1
- def p():
-  """
-    + PREPARE
-    + b"""
-  return 1
+ def l():
+  {prepare}
+  return _belay_life
  import sys
  r={}
  def q(k,f):
@@ -48,16 +42,19 @@ def _belay_info():
  q('h',g)
  q('f',lambda:64 if eval('1.1+1e-9!=1.1')else 32)
  q('b',lambda:hasattr(sys.stdout,'buffer'))
- q('o',o)
- q('q',p)
+ q('l',l)
  print(repr(r))
 _belay_info()
 del _belay_info
 """
-)
+
+
+def code(life: str) -> bytes:
+    """Return the question, which calls this life of the interpreter ``life`` if it has no name yet."""
+    return _CODE.replace(b"{prepare}", prepare(life).rstrip().replace(b"\n", b"\n  "))
 
 _KINDS: Final[dict[str, said.Kind]] = {
-    "n": str, "v": [int], "m": str, "p": str, "x": int, "e": str, "u": str, "h": (int, int), "f": int,
+    "n": str, "v": [int], "m": str, "p": str, "x": int, "e": str, "u": str, "h": (int, int), "f": int, "l": str,
 }  # fmt: skip
 
 
@@ -101,11 +98,15 @@ class BoardInfo:
     heap: Heap | None
 
 
-def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bool]:
-    """Read the answer to `CODE`; return it and whether this life of the interpreter had been connected to before.
+class Answer(NamedTuple):
+    """What a board answers to `code`: what it is, and the name of its interpreter's life, if that can have one."""
 
-    Raises `ProtocolViolation` when it is none.
-    """
+    board: BoardInfo
+    life: str | None
+
+
+def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
+    """Read the answer to `code`. Raises `ProtocolViolation` when it is none."""
     try:
         answers = said.read(output, _KINDS)
         heap = answers.get("h")
@@ -121,7 +122,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
                 raw_paste=raw_paste,
                 window=window,
                 float_bits=answers.get("f"),
-                marked_output=bool(answers.get("q")),
+                marked_output=bool(answers.get("l")),
                 binary_stdout=bool(answers.get("b")),
             ),
             heap=Heap(*heap) if heap else None,
@@ -130,4 +131,4 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error
-    return info, bool(answers.get("o"))
+    return Answer(info, answers.get("l"))

@@ -13,3 +13,7 @@ class LinkLost(Exception):
 
 class Dropped(Exception):
     """An interrupt made the board forget code that had not been sent to its end."""
+
+
+class WentAway(Exception):
+    """The board left its port, since it was restarted; it comes back."""

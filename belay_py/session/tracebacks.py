@@ -180,7 +180,7 @@ def is_keyboard_interrupt(traceback: bytes) -> bool:
 
 
 def is_unprepared(traceback: bytes) -> bool:
-    """Whether a traceback may say that `protocol.PREPARE` has not been run in this life of the interpreter.
+    """Whether a traceback may say that `protocol.prepare` has not been run in this life of the interpreter.
 
     Boards that are built with terse messages do not name the name.
     """
