@@ -14,7 +14,7 @@ Kind: TypeAlias = "type | tuple[type, ...] | list[type]"
 
 
 def read(output: bytes, kinds: Mapping[str, Kind]) -> dict[str, Any]:
-    """Return the answers; those that ``kinds`` does not name are whatever they are, and each may be missing.
+    """Return the answers; those that ``kinds`` does not name are whatever they are, and each may be missing or None.
 
     Raises `ValueError` for what is no dict of Python's literals, or has another kind of answer.
     """
@@ -27,7 +27,7 @@ def read(output: bytes, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     if not isinstance(answers, dict):
         raise ValueError("no dict")
     for name, kind in kinds.items():
-        if name in answers and not _is(kind, answers[name]):
+        if answers.get(name) is not None and not _is(kind, answers[name]):
             raise ValueError(f"{name!r} is something else")
     return answers
 

@@ -127,7 +127,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
             ),
             heap=Heap(*heap) if heap else None,
         )
-    except (LookupError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error

@@ -70,8 +70,9 @@ class Recovery:
         """End a connection over a network whose board has not answered in time; return whether it is one.
 
         It is not brought back: when the network returns, commands and answers of any age do. To all it is a lost link.
+        But with ``reset_when_stuck`` the lines of a remote port are wanted, for which the connection must live.
         """
-        if not channel.crosses_a_network:
+        if not channel.crosses_a_network or self._standing.options.reset_when_stuck:
             return False
         port = self._standing.options.port
         channel.throw_away(

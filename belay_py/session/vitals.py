@@ -47,7 +47,7 @@ def parse(output: bytes) -> Vitals:
         answers = said.read(output, {"a": int, "s": (int, int)})
     except ValueError as error:
         raise ProtocolViolation("the board's answer how it is could not be read", received=output[-200:]) from error
-    size, free = answers.get("s", (None, None))
+    size, free = answers.get("s") or (None, None)
     return Vitals(answers.get("a"), size, free)
 
 
