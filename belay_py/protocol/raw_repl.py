@@ -48,8 +48,8 @@ class RawRepl:
         self.stray = 0
         """Bytes that came when none were owed: late output of threads and timers on the board, noise. Counted."""
         self.doubted = False
-        """Whether such bytes came at the prompt that look like the REPL's own: an answer that is late or comes twice, or
-        a restart. The prompt is to be proved by a handshake then, before code is sent."""
+        """Whether such bytes looked like the REPL's own: a late or doubled answer, a restart. The prompt is to be
+        proved by a handshake then, before code is sent."""
         self._late = b""
         self._chunk = chunk
         self._state = ReplState.UNKNOWN

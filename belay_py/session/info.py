@@ -53,6 +53,7 @@ def code(life: str) -> bytes:
     """Return the question, which calls this life of the interpreter ``life`` if it has no name yet."""
     return _CODE.replace(b"{prepare}", prepare(life).rstrip().replace(b"\n", b"\n  "))
 
+
 _KINDS: Final[dict[str, said.Kind]] = {
     "n": str, "v": [int], "m": str, "p": str, "x": int, "e": str, "u": str, "h": (int, int), "f": int, "l": str,
 }  # fmt: skip

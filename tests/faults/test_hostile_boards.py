@@ -53,8 +53,8 @@ async def takes(seconds: float, call: Awaitable[object], error: type[BelayError]
     assert now() - began == pytest.approx(seconds), caught
 
 
-async def streamed(session: DeviceSession, **limits: float) -> None:
-    async for _ in session.stream("x", **limits):
+async def streamed(session: DeviceSession, timeout: float) -> None:
+    async for _ in session.stream("x", timeout=timeout):
         pass
 
 
@@ -68,7 +68,7 @@ async def connected(board: ScriptedBoard) -> DeviceSession:
 CALLS: dict[str, tuple[Callable[[DeviceSession], Awaitable[object]], float]] = {
     "execute": (lambda session: session.execute("x", timeout=10), 15),
     "evaluate": (lambda session: session.evaluate("x", timeout=10), 15),
-    "stream": (lambda session: streamed(session, timeout=10), 15),
+    "stream": (lambda session: streamed(session, 10), 15),
     "soft_reset": (lambda session: session.soft_reset(timeout=10), 15),
     "hard_reset": (lambda session: session.hard_reset(timeout=10), 10),
 }

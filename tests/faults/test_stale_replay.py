@@ -82,7 +82,9 @@ def test_an_answer_held_for_a_minute_is_not_taken_for_a_new_one() -> None:
     VirtualClock.run(main())
 
 
-@pytest.mark.parametrize("late", [b"\x04\x04>", b"R\x01\x80\x00\x01\x04old\x04\x04>", b"old\x04", b"raw REPL; CTRL-B to"])
+@pytest.mark.parametrize(
+    "late", [b"\x04\x04>", b"R\x01\x80\x00\x01\x04old\x04\x04>", b"old\x04", b"raw REPL; CTRL-B to"]
+)
 def test_an_answer_that_comes_twice_makes_the_next_execution_begin_with_a_handshake(late: bytes) -> None:
     async def main() -> None:
         board = ScriptedBoard(on_code=lambda code: f"answer to {code}")
@@ -191,7 +193,7 @@ class Network:
     async def _readable(end: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(end, lambda: ready.done() or ready.set_result(None))
+        loop.add_reader(end, lambda: None if ready.done() else ready.set_result(None))
         try:
             await ready
         finally:

@@ -40,9 +40,9 @@ def main() -> int:
         return 0
     if not wanted.blind:
         try:
-            import atheris
+            import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]  # where it is installed
         except ImportError:
-            print("atheris is not installed: inputs are changed at random, blindly")
+            sys.stdout.write("atheris is not installed: inputs are changed at random, blindly\n")
         else:
             return led(atheris, wanted)
     return blind(wanted)
@@ -55,7 +55,7 @@ def led(atheris: Any, wanted: argparse.Namespace) -> int:
     corpus = Path(tempfile.mkdtemp(prefix=f"belay-fuzz-{wanted.target}-"))
     for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number:04}").write_bytes(seed)
-    print(f"the corpus is kept in {corpus}")
+    sys.stdout.write(f"the corpus is kept in {corpus}\n")
     options = [
         f"-max_total_time={wanted.seconds}", f"-max_len={LONGEST_INPUT}", f"-timeout={HANG_S}", "-rss_limit_mb=1024",
         f"-seed={wanted.seed}", f"-artifact_prefix={wanted.found}/belay-fuzz-{wanted.target}-", "-print_final_stats=1",
@@ -82,12 +82,12 @@ def blind(wanted: argparse.Namespace) -> int:
         except BaseException:
             path = wanted.found / f"belay-fuzz-{wanted.target}-{tried}"
             path.write_bytes(data)
-            print(f"input {tried} fails and is in {path}: {data!r}")
+            sys.stdout.write(f"input {tried} fails and is in {path}: {data!r}\n")
             raise
         finally:
             signal.alarm(0)
         tried += 1
-    print(f"{tried} inputs were tried, and none failed")
+    sys.stdout.write(f"{tried} inputs were tried, and none failed\n")
     return 0
 
 

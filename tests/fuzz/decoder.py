@@ -34,9 +34,9 @@ def only(*allowed: type[BelayError]) -> Any:
     try:
         yield
     except allowed as error:
-        assert type(error) in allowed, error
-        assert str(error).strip()
-        assert "\n" not in str(error), str(error)
+        words = str(error)
+        if type(error) not in allowed or not words.strip() or "\n" in words:
+            raise AssertionError(f"{type(error).__name__}: {words!r}") from error
 
 
 def value(data: bytes) -> None:
@@ -98,7 +98,7 @@ def error(data: bytes) -> None:
 
 @lru_cache(maxsize=1)
 def _file() -> Path:
-    folder = Path("/dev/shm")  # noqa: S108  no disk is to be worn out by millions of files
+    folder = Path("/dev/shm")
     with tempfile.NamedTemporaryFile(delete=False, dir=folder if folder.is_dir() else None) as file:
         return Path(file.name)
 
@@ -162,8 +162,8 @@ def seeds() -> list[bytes]:
     told = [
         b"1f,-a,", b"'a\\n\\x41\\u20ac'", b'"it\'s"', b"b'a\\x00'+b'b'", b"Ub'\\xe2\\x82\\xac'", b"Ab'x'", b"Mb'y'",
         b"D3ff0000000000000,", b"F3f8000003f800000,", b"CF3f8000003f800000,", b"Non", b"Tru", b"[1,2,[3,](4,)]",
-        b"{'a'1,'b'Fal]", b"<1,2,]", b"^1,]", b"=1,2,]", b"*H1,2,]", b"range(0, 5)", b"range(0, 9, -2)", b"!'Pin'", b"~",
-        b"[[!'Pin']]", b"*O1,]",
+        b"{'a'1,'b'Fal]", b"<1,2,]", b"^1,]", b"=1,2,]", b"*H1,2,]", b"range(0, 5)", b"range(0, 9, -2)", b"!'Pin'",
+        b"~", b"[[!'Pin']]", b"*O1,]",
     ]  # fmt: skip
     board = (
         b"{'n': 'micropython', 'v': (1, 29, 0), 'm': 'a board', 'p': 'rp2', 'x': 4870, 'e': 'little', 'u': 'e660',"

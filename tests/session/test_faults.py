@@ -30,7 +30,7 @@ from belay_py import (
     SessionTimeout,
     SettingsError,
 )
-from belay_py.testing import Forever, Instead, Lose, Pause, ScriptedBoard, SoftReset, SwallowInterrupts
+from belay_py.testing import Forever, Instead, Lose, Pause, ScriptedBoard, SwallowInterrupts
 
 State = DeviceSessionState
 
