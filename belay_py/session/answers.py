@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from belay_py.session.parser import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ def read(output: bytes, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what noise looks like to Python, which tells a user nothing
-            answers = ast.literal_eval(output.splitlines()[-1].decode())
+            answers = literal(output.splitlines()[-1].decode())
     except (LookupError, TypeError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
         raise ValueError(f"no literal ({type(error).__name__})") from error
     if not isinstance(answers, dict):

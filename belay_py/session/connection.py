@@ -58,7 +58,7 @@ async def open_connection(
         await open_port(options, channel, deadline)
         if restart == "lines":
             await channel.reset_chip(await profile_of(options.port, how.profile))
-        reply = await question.ask(channel, deadline, restart)
+        reply = await question.ask(channel, deadline, restart, baudrate=options.baudrate if how.integrity else None)
         event = reply.event
         if isinstance(event, Finished) and b"MemoryError" in event.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")

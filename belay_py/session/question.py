@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info, nonces, restarting
+from belay_py.session.integrity import Integrity
 from belay_py.session.outcomes import Expired
 
 if TYPE_CHECKING:
@@ -25,12 +26,15 @@ class Reply(NamedTuple):
     round_trip: float
 
 
-async def ask(channel: Channel, deadline: float, restart: RestartAtConnect = "never") -> Reply:
+async def ask(
+    channel: Channel, deadline: float, restart: RestartAtConnect = "never", *, baudrate: int | None = None
+) -> Reply:
     """Bring a board to its prompt, restart it as ``restart`` says, and ask it `info.code`.
 
     It is asked twice if need be: a chip that restarts right after the handshake, above all one that the opening of its
-    port has reset, forgets the question without a word. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and what
-    `restarting.restart` raises.
+    port has reset, forgets the question without a word. With the port's ``baudrate`` all is checked from here on; see
+    `belay_py.session.integrity`. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and what `restarting.restart`
+    raises.
     """
     time = asyncio.get_running_loop().time
     await channel.enter(deadline)
@@ -38,7 +42,7 @@ async def ask(channel: Channel, deadline: float, restart: RestartAtConnect = "ne
         await restarting.restart(channel, restart, deadline)
     began = time()
     try:
-        event = await channel.execute(_question(), min((began + deadline) / 2, began + _LONGEST_ANSWER))
+        event = await _ask(channel, min((began + deadline) / 2, began + _LONGEST_ANSWER), baudrate)
         if isinstance(event, Finished):
             return Reply(event, time() - began)
     except (Expired, ProtocolViolation):
@@ -46,7 +50,13 @@ async def ask(channel: Channel, deadline: float, restart: RestartAtConnect = "ne
             raise
     await channel.enter(deadline)
     began = time()
-    return Reply(await channel.execute(_question(), deadline), time() - began)
+    return Reply(await _ask(channel, deadline, baudrate), time() - began)
+
+
+async def _ask(channel: Channel, deadline: float, baudrate: int | None) -> Finished | BoardReset:
+    if baudrate is not None:
+        await Integrity.install(channel, baudrate, deadline)
+    return await channel.ask(_question(), deadline)
 
 
 def read(channel: Channel, reply: Reply) -> info.Answer:

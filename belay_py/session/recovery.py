@@ -134,7 +134,7 @@ class Recovery:
             if not options.reset_when_stuck:
                 raise
             try:
-                await channel.reset_chip(await profile_of(options.port, options.communication.profile))
+                await channel.reset_chip(await profile_of(standing.whereabouts.port, options.communication.profile))
             except (ConnectionFailed, Disconnected) as error:
                 _log.warning("%s is stuck and cannot be reset by its lines: %s", options.port, error)
                 raise Expired from error

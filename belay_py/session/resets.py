@@ -101,7 +101,7 @@ class Resets:
             standing.lifecycle.flip("begin")
             try:
                 await channel.reset_chip(
-                    await profile_of(standing.options.port, standing.options.communication.profile)
+                    await profile_of(standing.whereabouts.port, standing.options.communication.profile)
                 )
             except LinkLost:
                 await self._connect(deadline, endings)

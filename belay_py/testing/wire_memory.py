@@ -24,6 +24,7 @@ class MemoryWire(WireWorks):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._moving = False
+        self._host_held = self._board_held = False
         self._board: Transport | None = None
         self._near = self._make_near(name)
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -65,6 +66,7 @@ class MemoryWire(WireWorks):
             self._near.plugged = False
             self._near.lose(OSError(errno.EIO, "Input/output error"))
             self._near.resume()
+            self._host_held = False
             for lane in self.lanes:
                 lane.drop_all()
 
@@ -117,15 +119,13 @@ class MemoryWire(WireWorks):
                 self._near.feed(data)
 
     def _keep_pace(self) -> None:
-        if self.to_board.room > 0:
-            self._near.resume()
-        else:
-            self._near.stall()
-        if self._board is not None:
-            if self.to_host.room > 0:
-                self._board.resume_reading()
-            else:
-                self._board.pause_reading()
+        # Noted before: what is resumed delivers from within the call, and comes here again.
+        if self._host_held != (self.to_board.room <= 0):
+            self._host_held = not self._host_held
+            (self._near.stall if self._host_held else self._near.resume)()
+        if self._board is not None and self._board_held != (self.to_host.room <= 0):
+            self._board_held = not self._board_held
+            (self._board.pause_reading if self._board_held else self._board.resume_reading)()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -138,6 +138,7 @@ class MemoryWire(WireWorks):
     def connection_made(self, transport: Transport) -> None:
         """See `belay_py.transports.Receiver`."""
         self._board = transport
+        self._board_held = False
         self.over = self._loop.create_future()
 
     def data_received(self, data: bytes) -> None:

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.wire [--runs N] [--baudrates 9600,115200,921600]
 
 A client and a silent board, both bare system calls, at the ends of a pseudo-terminal wire. The time is from
-just before the write to just after the last byte was read, on one clock; so it has in it what the system needs to wake both processes.
+just before the write to just after the last byte was read, on one clock; so it has in it what the system
+needs to wake both processes.
 """
 
 from __future__ import annotations
