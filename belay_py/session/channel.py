@@ -26,6 +26,7 @@ from belay_py.session.statistics import Counters
 from belay_py.session.wire import Wire
 from belay_py.text import to_text
 from belay_py.transports.base import close_orphan
+from belay_py.transports.network import crosses_a_network, throw_away
 from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Channel(Wire):
         """What checks code and results, where the session asks for that."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
+        self._thrown_away: Exception | None = None
         self._pace = pace
         self._on_lost = on_lost
         self._stray = 0
@@ -115,6 +117,7 @@ class Channel(Wire):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        exc = exc or self._thrown_away
         super().connection_lost(exc)
         self._cancel_timers()
         self.fail(self._link_lost())
@@ -131,6 +134,11 @@ class Channel(Wire):
     def in_step(self) -> bool:
         """Whether the board is at a verified prompt, so that code may be sent."""
         return self.repl.state is _READY and not self._closed.done()
+
+    @property
+    def crosses_a_network(self) -> bool:
+        """Whether what was sent can arrive any time later, also at a board that somebody else uses by then."""
+        return self._transport is not None and crosses_a_network(self._transport)
 
     @property
     def exchange(self) -> asyncio.Future[Event] | None:
@@ -270,7 +278,8 @@ class Channel(Wire):
         """
         if self._transport is None or self._ended:
             return
-        if self.in_step:
+        was_in_step = self.in_step
+        if was_in_step:
             self.repl.leave()
         elif stop:
             self.repl.interrupt()
@@ -278,9 +287,25 @@ class Channel(Wire):
             # Nothing can be called back any more, but a last word can be said and the port given back.
             close_orphan(self._transport, self.repl.data_to_send())
             return
+        running = self.repl.state is ReplState.OUTPUT  # then all that is on its way is a Ctrl-C
         self._flush()
         self._cancel_timers()
-        self._transport.abort()
+        if was_in_step or running:
+            self._transport.abort()
+        else:
+            throw_away(self._transport)
+
+    def throw_away(self, reason: Exception) -> None:
+        """End a connection that did not answer in time, for all as if it had been lost, for this reason.
+
+        The board is sent a last Ctrl-C. What has not left this computer by then never will.
+        """
+        if self._transport is not None and not self._ended:
+            self._thrown_away = reason
+            self.repl.interrupt()
+            self._flush()
+            self._cancel_timers()
+            throw_away(self._transport)
 
     # -- internals ----------------------------------------------------------------------------------------------
 

@@ -87,6 +87,8 @@ class Operations:
         stdin: Stdin | None = None,
     ) -> ExecutionResult:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
+        if channel.repl.doubted:
+            channel = await self._proved(channel, deadline)
         started = time.perf_counter()
         try:
             integrity = channel.integrity
@@ -119,6 +121,18 @@ class Operations:
             self.standing.end()
         # What a stream has passed on is not in the event.
         return _result(channel, source, event, duration, silent=sink is None and not event.output)
+
+    async def _proved(self, channel: Channel, deadline: float) -> Channel:
+        """Prove the prompt anew before any code is sent: what came since the last execution looked like an answer."""
+        epoch = self.standing.boot_epoch
+        if not await self.recovery.bring_back(channel):
+            raise Disconnected(f"the board said what nobody had asked for, and then {self.standing.trouble}")
+        if self.standing.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board had restarted before the code was sent, which did not run: its variables are gone",
+                outcome="not_started",
+            )
+        return await self.standing.begin(deadline)
 
     async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
         """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
@@ -177,7 +191,10 @@ class Operations:
             raise error
         epoch = standing.boot_epoch
         sent = channel.integrity and channel.integrity.latest
-        recovered = await self.recovery.bring_back(channel, restarted=isinstance(error, Restarted))
+        if isinstance(error, Expired):
+            recovered = await self.recovery.bring_back_in_time(channel)
+        else:
+            recovered = await self.recovery.bring_back(channel, restarted=isinstance(error, Restarted))
         may_have_run = may_have_run and not (sent and sent.not_started)
         did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
         did_not_run |= isinstance(error, Restarted) and error.not_started
