@@ -1,36 +1,31 @@
-"""A raw-REPL conversation over a transport: one exchange at a time, one timer for all deadlines.
+"""A raw-REPL conversation: entering it, running code, resets, interrupts, coming back into step, the end.
 
 Everything here speaks of exchanges and clock readings; what they mean to a caller is the session's affair.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import (
-    RESPONDING,
     BoardReset,
-    Event,
     Finished,
-    Output,
     RawRepl,
     Ready,
     ReplState,
     ask_life,
 )
 from belay_py.session import nonces
+from belay_py.session.exchanges import Exchanges
 from belay_py.session.outcomes import Dropped, Expired
 from belay_py.session.statistics import Counters
-from belay_py.session.wire import Wire
 from belay_py.text import to_text
 from belay_py.transports.base import close_orphan
 from belay_py.transports.network import crosses_a_network, throw_away
 from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from belay_py.devices.profiles import Profile
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
 
 _READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
-_log = logging.getLogger(__name__)
 
 # A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
 # repeated; the intervals are those of 1,080 recovered runs.
@@ -52,7 +46,7 @@ NO_MEMORY = "has no memory left to run anything, its heap is full of what a prog
 """What is wrong when a handshake is answered with MemoryError."""
 
 
-class Channel(Wire):
+class Channel(Exchanges):
     """One connection's conversation. ``on_lost(channel, error)`` is called once, when the transport has ended."""
 
     def __init__(
@@ -63,8 +57,7 @@ class Channel(Wire):
         on_lost: Callable[[Channel, Exception | None], None],
         counters: Counters | None = None,
     ) -> None:
-        super().__init__(counters or Counters())
-        self.repl = RawRepl(chunk=chunk)
+        super().__init__(RawRepl(chunk=chunk), pace, counters or Counters())
         self.marked = False
         """Whether responses are marked: wanted, and the board was prepared in this life of its interpreter."""
         self.life: str | None = None
@@ -81,46 +74,12 @@ class Channel(Wire):
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
         self.integrity: Integrity | None = None
         """What checks code and results, where the session asks for that."""
-        self.on_started: Callable[[], None] | None = None
-        """Called, once, when the next code has been taken and runs."""
         self._thrown_away: Exception | None = None
-        self._pace = pace
         self._on_lost = on_lost
-        self._stray = 0
-        self._sink: Callable[[bytes], None] | None = None
-        self._waiter: asyncio.Future[Event] | None = None
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._pacer: asyncio.TimerHandle | None = None
-
-    # -- the transport's side -----------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        repl = self.repl
-        self._counters.bytes_received += len(data)
-        try:
-            repl.receive_data(data)
-        except ProtocolViolation as violation:
-            self.fail(violation)
-        if repl.stray != self._stray:
-            _log.debug("the board sent %d bytes that nobody asked for; they were dropped", repl.stray - self._stray)
-            self._stray = repl.stray
-        if self.on_started is not None and repl.state is ReplState.OUTPUT:
-            started, self.on_started = self.on_started, None
-            started()
-        while (event := repl.next_event()) is not None:
-            if isinstance(event, Output):
-                if self._sink is not None:
-                    self._sink(event.data)
-            elif self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(event)
-        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         exc = exc or self._thrown_away
         super().connection_lost(exc)
-        self._cancel_timers()
-        self.fail(self._link_lost())
         self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
@@ -139,12 +98,6 @@ class Channel(Wire):
     def crosses_a_network(self) -> bool:
         """Whether what was sent can arrive any time later, also at a board that somebody else uses by then."""
         return self._transport is not None and crosses_a_network(self._transport)
-
-    @property
-    def exchange(self) -> asyncio.Future[Event] | None:
-        """What somebody waits for, if code is to run or runs: it is done when the exchange is over."""
-        runs = self.repl.state in RESPONDING and self._waiter is not None and not self._waiter.done()
-        return self._waiter if runs else None
 
     @property
     def may_have_started(self) -> bool:
@@ -266,11 +219,6 @@ class Channel(Wire):
         self._transport.write(data)
         return True
 
-    def fail(self, error: Exception) -> None:
-        """End the exchange that runs, if any, with an error."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
-
     def close(self, *, stop: bool = True) -> None:
         """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises.
 
@@ -306,53 +254,3 @@ class Channel(Wire):
             self._flush()
             self._cancel_timers()
             throw_away(self._transport)
-
-    # -- internals ----------------------------------------------------------------------------------------------
-
-    async def _exchange(self, deadline: float) -> Event:
-        """Send what is queued and wait for the event that ends the exchange."""
-        if self._ended:
-            raise self._link_lost()
-        loop = self._loop
-        waiter: asyncio.Future[Event] = loop.create_future()
-        self._waiter = waiter
-        self._deadline = deadline
-        timer = self._timer
-        if timer is None or timer.when() > deadline:
-            if timer is not None:
-                timer.cancel()
-            self._timer = loop.call_at(deadline, self._on_timer)
-        self._flush()
-        try:
-            return await waiter
-        finally:
-            self._waiter = None
-
-    def _on_timer(self) -> None:
-        # One timer serves every exchange: it is armed for the earliest deadline and moves on when that was met.
-        self._timer = None
-        if self._waiter is None or self._waiter.done():
-            return
-        if self._loop.time() >= self._deadline:
-            self.fail(Expired())
-        else:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
-
-    def _flush(self) -> None:
-        data = self.repl.data_to_send()
-        if data and self._transport is not None and not self._ended:
-            self._counters.bytes_sent += len(data)
-            self._transport.write(data)
-        if self._pacer is None and self.repl.waits_for_time:
-            self._pacer = self._loop.call_later(self._pace, self._on_pacer)
-
-    def _on_pacer(self) -> None:
-        self._pacer = None
-        self.repl.release_chunk()
-        self._flush()
-
-    def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._pacer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._pacer = None

@@ -106,7 +106,8 @@ class DeviceSession(Described, Monitored, Observable):
         in time, `SessionClosed` when somebody disconnects it meanwhile.
         """
         deadline = self._standing.deadline(timeout, self.options.connection_timeout)
-        return Boot(self.boot_epoch, restarted=await self._link.reconnect(deadline, asked=True))
+        restarted = await self._link.reconnect(deadline, asked=True)
+        return Boot(self.boot_epoch, restarted=restarted)
 
     async def disconnect(self) -> None:
         """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
