@@ -88,16 +88,18 @@ class Operations:
     ) -> ExecutionResult:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
         started = time.perf_counter()
+        begun = False
         try:
             if len(source) > ALWAYS_FITS:
                 await require_room(channel, source, deadline)
+            begun = True  # what went before was no code of the caller's
             if stdin is not None:
                 stdin.feed(channel)
             event = await channel.execute(source, deadline, sink)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             if stdin is not None:
                 stdin.stop()
-            await self.end_badly(channel, error, may_have_run=channel.repl.may_have_started)
+            await self.end_badly(channel, error, may_have_run=begun and channel.repl.may_have_started)
         unread = stdin is not None and stdin.stop()
         if isinstance(event, BoardReset):
             await self.recovery.bring_back(channel, restarted=True, boot_output=to_text(event.boot_output))
