@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from belay_py.cli.link import linked
+from belay_py.testing.links import linked
 from belay_py.errors import BelayError, DeviceBusy, OutcomeUnknown, SettingsError
 
 if TYPE_CHECKING:
