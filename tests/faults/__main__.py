@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--conversations", nargs="+", choices=list(BY_NAME), default=list(BY_NAME))
     parser.add_argument("--sample", type=int, help="so many faults of all, drawn by --seed")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--baudrate", type=int, help="of the wire; without it bytes take no time")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     asked = parser.parse_args()
     report = Report(Judge())
@@ -42,7 +43,7 @@ def main() -> int:
 
 async def _run(asked: argparse.Namespace, report: Report) -> None:
     count = 1 if asked.board == "scripted" else asked.boards
-    async with benches.opened(asked.board, count, report) as opened:
+    async with benches.opened(asked.board, count, report, baudrate=asked.baudrate) as opened:
         conversations = [BY_NAME[name] for name in asked.conversations]
         await run(opened, report, conversations, asked.kinds, sample=asked.sample, chance=Random(asked.seed))
 

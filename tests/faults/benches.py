@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from typing import TYPE_CHECKING, Final
 
 from belay_py.testing import FaultyWire, ScriptedBoard, VirtualClock
@@ -18,8 +17,6 @@ from .conversations import Script
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from belay_py.options import CommunicationOptions
-
     from .report import Report
 
 LIMITS: Final = {
@@ -31,15 +28,23 @@ LIMITS: Final = {
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    kind: str, count: int, report: Report, communication: CommunicationOptions | None = None
-) -> AsyncIterator[list[Bench]]:
+async def opened(kind: str, count: int, report: Report, *, baudrate: int | None = None) -> AsyncIterator[list[Bench]]:
     """Give connected benches of a kind, a key of `LIMITS`. With Picos, ``count`` does not count: one per firmware."""
     async with contextlib.AsyncExitStack() as stack:
+        ports = await _ports(kind, count, stack)
+        yield await stack.enter_async_context(opened_at(kind, ports, report, baudrate=baudrate))
+
+
+@contextlib.asynccontextmanager
+async def opened_at(
+    kind: str, ports: list[str], report: Report, *, baudrate: int | None = None
+) -> AsyncIterator[list[Bench]]:
+    """Give connected benches for boards that are there."""
+    async with contextlib.AsyncExitStack() as stack:
         benches = []
-        for port in await _ports(kind, count, stack):
-            wire = await stack.enter_async_context(FaultyWire(port))
-            bench = Bench(wire, LIMITS[kind], report, communication)
+        for port in ports:
+            wire = await stack.enter_async_context(FaultyWire(port, baudrate=baudrate))
+            bench = Bench(wire, LIMITS[kind], report)
             stack.push_async_callback(bench.session.close)
             await bench.renew()
             benches.append(bench)

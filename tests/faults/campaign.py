@@ -155,10 +155,11 @@ class Bench:
             raise WrongEnd(f"the session does not work again: {error!r}") from error
 
     async def _connect_as_it_heals(self, line: Direction) -> None:
+        sent = self.session.statistics.bytes_sent
         connecting = asyncio.create_task(self.session.reconnect(timeout=self._limits.working))
-        # What was stalled comes when somebody listens again: that is when it could be taken for something new.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        # What was stalled arrives when somebody listens again: that is when it could be taken for something new.
+        while self.session.statistics.bytes_sent == sent and not connecting.done():
+            await asyncio.sleep(0.001)
         line.clear()
         await connecting
 

@@ -41,7 +41,7 @@ class WrongEnd(Exception):
     """A conversation did something that no fault excuses."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Conversation:
     """What is said, from the moment in which the fault is armed."""
 

@@ -100,7 +100,9 @@ class Judge:
                 raise WrongEnd("the board has restarted")
         elif getattr(error, "outcome", None) == "not_started" and runs:
             raise WrongEnd(f"the code ran {runs} times, and {error!r} says that it did not")
-        elif self._is_exact(fault) and (runs > fault.conversation.runs or (error is None and runs == 0 < fault.conversation.runs)):
+        elif self._is_exact(fault) and (
+            runs > fault.conversation.runs or (error is None and runs == 0 < fault.conversation.runs)
+        ):
             raise WrongEnd(f"the code ran {runs} times, and it ended in {error!r}")
 
     def _wrong(self, fault: Fault, what: str) -> str:
