@@ -118,7 +118,8 @@ class FaultyWire:
         seed: int = 0,
         link: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._board_port = board_port
+        self.board_port = board_port
+        """The port behind it."""
         self._kind: Kind = kind or ("memory" if scheme_of(board_port) == "memory" else "pty")
         if self._kind not in ("pty", "socket", "memory"):
             raise SettingsError(f"{kind!r} is no kind of wire; use pty, socket or memory")
@@ -135,7 +136,7 @@ class FaultyWire:
         self.to_host = Direction(self, "to_host")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._port or 'not started'} to {self._board_port}>"
+        return f"<{type(self).__name__} {self._port or 'not started'} to {self.board_port}>"
 
     @property
     def port(self) -> str:
@@ -148,6 +149,11 @@ class FaultyWire:
     def is_cut(self) -> bool:
         """Whether the port is away."""
         return bool(self._look()["cut"])
+
+    @property
+    def has_board(self) -> bool:
+        """Whether the board's port is open, and was not lost from its side."""
+        return bool(self._look()["board"])
 
     @property
     def pid(self) -> int | None:
@@ -188,20 +194,23 @@ class FaultyWire:
         """End the wire and close the board's port. Any number of times."""
         self._port = None
         if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+            memory, self._memory = self._memory, None
+            await memory.close()
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(process.close)
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        await self._leave_board()
+
+    async def _leave_board(self) -> None:
+        board, self._board = self._board, None
+        if board is not None:
+            await board.close()
 
     async def _open_board(self) -> None:
         if self._memory is not None:
-            await self._memory.open_board(self._board_port, self._options)
+            await self._memory.open_board(self.board_port, self._options)
             return
-        self._board = await BoardLink.open(self._board_port, self._options)
+        self._board = await BoardLink.open(self.board_port, self._options)
         self._ask({"do": "take_board"}, self._board.end)
         self._board.handed_over()
 
@@ -215,16 +224,16 @@ class FaultyWire:
 
     async def until_cut(self) -> None:
         """Wait until the link is lost, by whatever fault or by the board's end."""
-        while not self.is_cut:
+        while not self.is_cut:  # noqa: ASYNC110  the engine is another process, and answers only
             await asyncio.sleep(_LOOK_INTERVAL)
 
     async def unplug(self) -> None:
         """Cut, and close the board's port as well. A virtual board without a name ends with that."""
         await self.cut()
         self._ask({"do": "leave_board"})
-        if self._board is not None:
-            self._board.close()
-            self._board = None
+        if self._memory is not None:
+            await self._memory.over
+        await self._leave_board()
 
     async def replug(self, link: str | os.PathLike[str] | None = None) -> None:
         """Make the port again, after `cut` or `unplug`, under the name that it had or under ``link``.
@@ -232,10 +241,8 @@ class FaultyWire:
         Counts begin at zero and stalls are over; faults that have not happened stay. The board's port is opened if it
         was closed. Raises what `start` raises.
         """
-        if not self._look()["board"]:
-            if self._board is not None:
-                self._board.close()
-                self._board = None
+        if not self.has_board:
+            await self._leave_board()
             await self._open_board()
         self._port = self._ask({"do": "plug", "where": None if link is None else os.fspath(link)})
 

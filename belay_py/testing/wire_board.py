@@ -20,6 +20,7 @@ class _Side(asyncio.Protocol):
     def __init__(self) -> None:
         self.transport: Transport | None = None
         self.other: _Side | None = None
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: object) -> None:
         self.transport = cast("Transport", transport)
@@ -31,6 +32,8 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        if not self.over.done():
+            self.over.set_result(None)
         if self.other is not None and self.other.transport is not None:
             self.other.transport.abort()
 
@@ -95,8 +98,11 @@ class BoardLink:
         if self._inner is not None:
             self._inner.close()
 
-    def close(self) -> None:
-        """Close the port."""
+    async def close(self) -> None:
+        """Close the port; it is free on return."""
         self.handed_over()
-        if self._board.transport is not None:
-            self._board.transport.abort()
+        for side in (self._board.other, self._board):
+            if side is not None and side.transport is not None:
+                side.transport.abort()
+                # Shielded: who is cancelled here leaves the closing to go on.
+                await asyncio.shield(side.over)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import BelayError
@@ -100,7 +100,7 @@ class Engine(WireWorks):
         self._control.close()
         if self._folder is not None:
             with contextlib.suppress(OSError):
-                os.rmdir(self._folder)
+                Path(self._folder).rmdir()
 
     def _move(self, now: int) -> None:
         """Deliver what is due."""
@@ -126,14 +126,14 @@ class Engine(WireWorks):
                     return
                 lane.delivered(count)
         except Gone:
-            self._lost(lane, end)
+            lane.drop_all()
+            if lane is self.to_board:
+                self._board_is_gone()
 
-    def _lost(self, lane: Lane, end: End | None) -> None:
-        lane.drop_all()
-        if end is self._board and end is not None:
-            self._leave_board()
-            self.has_board = False
-            self.cut()
+    def _board_is_gone(self) -> None:
+        self._leave_board()
+        self.has_board = False
+        self.cut()
 
     def _wait(self) -> list[int]:
         reading, writing = [self._control.fileno()], []
@@ -187,16 +187,11 @@ class Engine(WireWorks):
                 if open_:
                     self.to_host.accept(data, now)
             except Gone:
-                self._deliver_rest()
-
-    def _deliver_rest(self) -> None:
-        """The board has closed."""
-        self._leave_board()
-        self.has_board = False
-        self.cut()
+                self._board_is_gone()
 
     def _answer(self) -> None:
         asked, fd = control.receive(self._control)
+        answer: dict[str, Any]
         try:
             if asked["do"] == "take_board":
                 self.take_board(SocketEnd(control.from_share(asked["share"])) if fd is None else DescriptorEnd(fd))
@@ -211,8 +206,8 @@ class Engine(WireWorks):
 def _quick_timers() -> None:
     # The kernel may end a wait 50 microseconds late to join it with others (Documentation/timers, timerslack_ns);
     # at 921,600 baud that is five bytes.
-    with contextlib.suppress(OSError), open("/proc/self/timerslack_ns", "w", encoding="ascii") as file:  # noqa: PTH123  pathlib takes 10 ms to import
-        file.write("1")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/timerslack_ns").write_text("1", encoding="ascii")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -26,18 +26,22 @@ class MemoryWire(WireWorks):
         self._moving = False
         self._board: Transport | None = None
         self._near = self._make_near(name)
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        """Done when the board's port is closed."""
+        self.over.set_result(None)
 
     async def open_board(self, port: str, options: LinkOptions) -> None:
         """Connect the board's side. Raises what `open_transport` does."""
         await open_transport(port, self, options)
         self.has_board = True
 
-    def close(self) -> None:
-        """Lose both ends."""
+    async def close(self) -> None:
+        """Lose both ends; the board's port is free on return."""
         self.cut()
         self._leave_board()
         if self._timer is not None:
             self._timer.cancel()
+        await asyncio.shield(self.over)
 
     # -- what is asked
 
@@ -134,6 +138,7 @@ class MemoryWire(WireWorks):
     def connection_made(self, transport: Transport) -> None:
         """See `belay_py.transports.Receiver`."""
         self._board = transport
+        self.over = self._loop.create_future()
 
     def data_received(self, data: bytes) -> None:
         """The board says something; while nobody has the port open, to nobody."""
@@ -144,6 +149,8 @@ class MemoryWire(WireWorks):
     def connection_lost(self, exc: Exception | None) -> None:
         """The board is gone: so is the port."""
         del exc
+        if not self.over.done():
+            self.over.set_result(None)
         self._board = None
         self.has_board = False
         self.cut()
