@@ -32,10 +32,10 @@ def main() -> int:
     with benches.runner(asked.board) as runner:
         runner.run(_run(asked, report))
     for failure in report.failures:
-        print(failure, file=sys.stderr)
+        sys.stderr.write(f"{failure}\n")
     command = " ".join(["python -m tests.faults", *(each for each in sys.argv[1:] if each != "--write")])
     text = f"`{command}`: {report.summary()}\n\n{report.table()}"
-    print(text)
+    sys.stdout.write(f"{text}\n")
     if asked.write:
         write(_PAGE, asked.board, text)
     return bool(report.failures or report.grown)

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from belay_py import BelayError, BoardWasReset, DeviceSession
+from belay_py import BelayError, BoardWasReset, CommunicationOptions, DeviceSession
 from belay_py.session.wire import LONGEST_CLOSE
 from belay_py.testing import Corrupt, Cut, Drop, Duplicate, Stall
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
-    from belay_py.options import CommunicationOptions
     from belay_py.testing import Direction, FaultyWire
     from belay_py.testing import Fault as WireFault
 
@@ -64,9 +63,11 @@ class Bench:
     def __init__(
         self, wire: FaultyWire, limits: Limits, report: Report, communication: CommunicationOptions | None = None
     ) -> None:
-        options = {} if communication is None else {"communication": communication}
         self.session = DeviceSession(
-            wire.port, connection_timeout=limits.connection, recovery_timeout=limits.recovery, **options
+            wire.port,
+            connection_timeout=limits.connection,
+            recovery_timeout=limits.recovery,
+            communication=communication or CommunicationOptions(),
         )
         self._wire = wire
         self._limits = limits

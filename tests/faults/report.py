@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from .judging import Fault, Judge, Kind
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .conversations import WrongEnd
+    from .judging import Fault, Judge, Kind
 
 NOT_REACHED: Final = "not reached"
 """The conversation had ended, or its deadline had passed, before the byte came: not counted as a fault."""
