@@ -104,13 +104,14 @@ class RawRepl:
             self._state = ReplState.ENTERING
         self._outgoing += self._handshake.attempt(nonce)
 
-    def submit(self, code: bytes, *, nonce: str = "", stream: bool = False) -> None:
+    def submit(self, code: bytes, *, nonce: str = "", stream: bool = False, marks_itself: bool = False) -> None:
         """Queue code for execution; legal in READY only.
 
         With a ``nonce``, ten fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
         prints can be taken for the end of its response, unless it guesses the first four; the rest is the fence's. The
         board must have run `PREPARE` in this life of its interpreter. Without a nonce the response is taken at its
-        word. With ``stream`` the output comes as `Output` events, else in `Finished`. The code must hold no byte that
+        word. With ``stream`` the output comes as `Output` events, else in `Finished`. Code that ``marks_itself`` writes
+        the marker, the nonce's first four characters, as the last of its output. The code must hold no byte that
         `find_unsendable` finds.
         """
         self._require_ready("submit code")
@@ -119,7 +120,7 @@ class RawRepl:
         self._stream = stream
         if nonce:
             marker, fence = nonce[:_MARKER], nonce[_MARKER:]
-            code = mark(code, marker)
+            code = code if marks_itself else mark(code, marker)
             self._response = MarkedResponse(marker, fence)
         else:
             self._response = PlainResponse()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.devices.profiles import Profile
+    from belay_py.session.integrity import Integrity
 
 
 _READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
@@ -77,6 +78,8 @@ class Channel(Wire):
         """Bytes of code that a board without raw-paste is known to hold, in this life of its interpreter."""
         self.chip_was_reset = False
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
+        self.integrity: Integrity | None = None
+        """What checks code and results, where the session asks for that."""
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
         self._pace = pace
@@ -130,20 +133,35 @@ class Channel(Wire):
         runs = self.repl.state in RESPONDING and self._waiter is not None and not self._waiter.done()
         return self._waiter if runs else None
 
+    @property
+    def may_have_started(self) -> bool:
+        """Whether the board may have run any of the latest code."""
+        if self.integrity is not None and self.integrity.latest is not None:
+            return self.integrity.latest.may_have_started
+        return self.repl.may_have_started
+
     async def execute(
-        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
+        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None, *, nonce: str | None = None
     ) -> Finished | BoardReset:
         """Run code and return how it ended; with ``sink`` its output goes there as it comes.
 
-        Raises `Expired`, `LinkLost` or `ProtocolViolation`; the board is out of step then.
+        With a ``nonce`` the code marks the end of its response itself; see `RawRepl.submit`. Raises `Expired`,
+        `LinkLost` or `ProtocolViolation`; the board is out of step then.
         """
         self._sink = sink
         self.interrupted = False
-        nonce = nonces.of_execution() if self.marked else ""
-        self.repl.submit(code, nonce=nonce, stream=sink is not None)
+        marks_itself = nonce is not None
+        if nonce is None:
+            nonce = nonces.of_execution() if self.marked else ""
+        self.repl.submit(code, nonce=nonce, stream=sink is not None, marks_itself=marks_itself)
         event = await self._exchange(deadline)
         assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
         return event
+
+    async def ask(self, code: bytes, deadline: float) -> Finished | BoardReset:
+        """`execute` a question of our own, checked where that is wanted."""
+        run = self.execute if self.integrity is None else self.integrity.ask
+        return await run(code, deadline)
 
     async def enter(self, deadline: float) -> Ready:
         """Bring the board to a verified raw prompt, whatever it is doing. Raises `Expired` or `LinkLost`."""
@@ -199,12 +217,14 @@ class Channel(Wire):
                 continue
             except ProtocolViolation:
                 break
-            if isinstance(event, Finished):
+            if isinstance(event, Finished) and self.integrity is None:
                 return False
-            restarted = True
+            restarted = isinstance(event, BoardReset)
             break
         await self.enter(deadline)
         self.chip_was_reset = False
+        if self.integrity is not None:
+            return await self.integrity.restarted(deadline) or restarted
         return await self._prepare(deadline) if self.tells_restarts else restarted
 
     async def _prepare(self, deadline: float) -> bool:

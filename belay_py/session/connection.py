@@ -10,6 +10,7 @@ from belay_py.errors import ConnectionFailed, ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info
 from belay_py.session.channel import NO_MEMORY, Channel
+from belay_py.session.integrity import Integrity
 from belay_py.session.outcomes import Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
@@ -59,14 +60,18 @@ async def open_connection(
         if reset_chip:
             await channel.reset_chip(await profile_of(options.port, how.profile))
         features = (await channel.enter(deadline)).features
+        if how.integrity:
+            await Integrity.install(channel, options.baudrate, deadline)
         asked = asyncio.get_running_loop().time()
-        reply = await channel.execute(info.CODE, deadline)
+        reply = await channel.ask(info.CODE, deadline)
         round_trip = asyncio.get_running_loop().time() - asked
         if isinstance(reply, Finished) and b"MemoryError" in reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
         if isinstance(reply, BoardReset) or reply.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
         board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
+        if channel.integrity is not None and channel.integrity.repeated:
+            known = False  # the first answer came damaged, and would have said
         channel.tells_restarts = board.capabilities.marked_output
         channel.marks = how.framing == "marked"
         channel.marked = channel.marks and channel.tells_restarts

@@ -26,9 +26,10 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="so many faults of all, drawn by --seed")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--baudrate", type=int, help="of the wire; without it bytes take no time")
+    parser.add_argument("--integrity", action="store_true", help="with communication.integrity; not by script")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     asked = parser.parse_args()
-    report = Report(Judge())
+    report = Report(Judge(integrity=asked.integrity))
     with benches.runner(asked.board) as runner:
         runner.run(_run(asked, report))
     for failure in report.failures:
@@ -37,13 +38,13 @@ def main() -> int:
     text = f"`{command}`: {report.summary()}\n\n{report.table()}"
     sys.stdout.write(f"{text}\n")
     if asked.write:
-        write(_PAGE, asked.board, text)
+        write(_PAGE, asked.board + " with integrity" * asked.integrity, text)
     return bool(report.failures or report.grown)
 
 
 async def _run(asked: argparse.Namespace, report: Report) -> None:
     count = 1 if asked.board == "scripted" else asked.boards
-    async with benches.opened(asked.board, count, report, baudrate=asked.baudrate) as opened:
+    async with benches.opened(asked.board, count, report, baudrate=asked.baudrate, integrity=asked.integrity) as opened:
         conversations = [BY_NAME[name] for name in asked.conversations]
         await run(opened, report, conversations, asked.kinds, sample=asked.sample, chance=Random(asked.seed))
 

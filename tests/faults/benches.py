@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from belay_py import CommunicationOptions
 from belay_py.testing import FaultyWire, ScriptedBoard, VirtualClock
 from belay_py.virtual import VirtualBoard
 from tests.firmware import artifacts
@@ -28,23 +29,25 @@ LIMITS: Final = {
 
 
 @contextlib.asynccontextmanager
-async def opened(kind: str, count: int, report: Report, *, baudrate: int | None = None) -> AsyncIterator[list[Bench]]:
+async def opened(
+    kind: str, count: int, report: Report, *, baudrate: int | None = None, integrity: bool = False
+) -> AsyncIterator[list[Bench]]:
     """Give connected benches of a kind, a key of `LIMITS`. With Picos, ``count`` does not count: one per firmware."""
     async with contextlib.AsyncExitStack() as stack:
         ports = await _ports(kind, count, stack)
-        yield await stack.enter_async_context(opened_at(kind, ports, report, baudrate=baudrate))
+        yield await stack.enter_async_context(opened_at(kind, ports, report, baudrate=baudrate, integrity=integrity))
 
 
 @contextlib.asynccontextmanager
 async def opened_at(
-    kind: str, ports: list[str], report: Report, *, baudrate: int | None = None
+    kind: str, ports: list[str], report: Report, *, baudrate: int | None = None, integrity: bool = False
 ) -> AsyncIterator[list[Bench]]:
     """Give connected benches for boards that are there."""
     async with contextlib.AsyncExitStack() as stack:
         benches = []
         for port in ports:
             wire = await stack.enter_async_context(FaultyWire(port, baudrate=baudrate))
-            bench = Bench(wire, LIMITS[kind], report)
+            bench = Bench(wire, LIMITS[kind], report, CommunicationOptions(integrity=integrity))
             stack.push_async_callback(bench.session.close)
             await bench.renew()
             benches.append(bench)

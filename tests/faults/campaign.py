@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from belay_py import BelayError, BoardWasReset, CommunicationOptions, DeviceSession
+from belay_py import BelayError, BoardWasReset, DeviceSession
 from belay_py.session.wire import LONGEST_CLOSE
 from belay_py.testing import Corrupt, Cut, Drop, Duplicate, Stall
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from random import Random
 
+    from belay_py import CommunicationOptions
     from belay_py.testing import Direction, FaultyWire
     from belay_py.testing import Fault as WireFault
 
@@ -60,14 +61,12 @@ class Limits:
 class Bench:
     """One board behind a faulty wire, and the one session that meets all faults on it."""
 
-    def __init__(
-        self, wire: FaultyWire, limits: Limits, report: Report, communication: CommunicationOptions | None = None
-    ) -> None:
+    def __init__(self, wire: FaultyWire, limits: Limits, report: Report, communication: CommunicationOptions) -> None:
         self.session = DeviceSession(
             wire.port,
             connection_timeout=limits.connection,
             recovery_timeout=limits.recovery,
-            communication=communication or CommunicationOptions(),
+            communication=communication,
         )
         self._wire = wire
         self._limits = limits

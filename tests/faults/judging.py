@@ -90,7 +90,10 @@ class Judge:
         # Half of a line's end is the one byte that text shows otherwise than whole.
         streamed = getattr(error, "streamed", "").removesuffix("\r")
         if not STREAMED.get(fault.conversation.name, "").startswith(streamed):
-            return self._wrong(fault, f"{streamed!r} was streamed")
+            if fault.kind in BREAKS:
+                raise WrongEnd(f"{streamed!r} was streamed")
+            # What was yielded cannot be taken back: with integrity, the error behind it says that it is damaged.
+            return self._name(fault, error) if self._integrity else WRONG_RESULT
         return self._name(fault, error)
 
     def runs(self, fault: Fault, error: Exception | None, runs: int | None) -> None:
