@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from random import Random
@@ -34,7 +35,7 @@ def main() -> int:
         runner.run(_run(asked, report))
     for failure in report.failures:
         sys.stderr.write(f"{failure}\n")
-    command = " ".join(["python -m tests.faults", *(each for each in sys.argv[1:] if each != "--write")])
+    command = shlex.join(["python", "-m", "tests.faults", *(each for each in sys.argv[1:] if each != "--write")])
     text = f"`{command}`: {report.summary()}\n\n{report.table()}"
     sys.stdout.write(f"{text}\n")
     if asked.write:
