@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+from belay_py.errors import (
+    BoardWasReset,
+    Disconnected,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionClosed,
+    SessionTimeout,
+)
 from belay_py.session.vitals import ask
 
 if TYPE_CHECKING:
@@ -38,6 +45,8 @@ async def make_ready(members: list[Member], deadline: float) -> None:
 
 
 async def _make_ready(member: Member, deadline: float) -> None:
+    if member.forgotten:  # between the lease's beginning and this task's
+        raise SessionClosed(f"the session {member.key!r} was removed; create it anew")
     session = member.make_session()
     link = session._link  # noqa: SLF001  a keeper and what it keeps
     if member.standing.usable:
@@ -61,12 +70,27 @@ async def _all(work: list[Coroutine[None, None, None]]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(tasks)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their ends. Further cancellations are passed on to them, and are raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while going_on := [task for task in tasks if not task.done()]:
+        for task in going_on:
+            task.cancel()
+        try:
+            await asyncio.wait(going_on)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # one of them is raised, and asyncio would log the others as never looked at
+    if cancelled is not None:
+        raise cancelled
 
 
 def _now() -> float:

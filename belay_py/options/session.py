@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from belay_py.errors import SettingsError
 from belay_py.options.checks import (
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from belay_py.options.checks import Rule
 
+ResetAtConnect: TypeAlias = Literal["never", "soft", "hard"]
+RESETS: Final[tuple[ResetAtConnect, ...]] = get_args(ResetAtConnect)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSessionOptions:
@@ -53,6 +56,8 @@ class DeviceSessionOptions:
     """For each operation that names no timeout of its own."""
     recovery_timeout: float = 5.0
     """For stopping the board and bringing it back into step after a deadline or a cancellation."""
+    reset: ResetAtConnect = "never"
+    """Whether a board is restarted when it is connected to, also again: ``soft`` its interpreter, ``hard`` its chip."""
     reset_when_stuck: bool = False
     """When a program catches Ctrl-C, restart the chip by the lines of its port, where the board's profile knows how."""
     retry: RetryOptions | None = None
@@ -136,6 +141,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     "connection_timeout": SECONDS,
     "operation_timeout": SECONDS,
     "recovery_timeout": FINITE,
+    "reset": one_of(*RESETS),
     "reset_when_stuck": SWITCH,
     "retry": or_none(instance_of(RetryOptions)),
     "rate_limit": or_none(instance_of(RateLimitOptions)),

@@ -5,13 +5,11 @@
 
 from belay_py.protocol.codes import find_unsendable
 from belay_py.protocol.events import BoardReset, Event, Features, Finished, Output, Ready
+from belay_py.protocol.preparation import ask_life, prepare
 from belay_py.protocol.raw_repl import RawRepl
-from belay_py.protocol.response import IS_PREPARED, PREPARE
 from belay_py.protocol.state import RESPONDING, ReplState
 
 __all__ = [
-    "IS_PREPARED",
-    "PREPARE",
     "RESPONDING",
     "BoardReset",
     "Event",
@@ -21,5 +19,7 @@ __all__ = [
     "RawRepl",
     "Ready",
     "ReplState",
+    "ask_life",
     "find_unsendable",
+    "prepare",
 ]

@@ -7,15 +7,8 @@ believes it. `MarkedResponse` does not: a program that prints ``\\x04\\x04>`` wo
 from __future__ import annotations
 
 import re
-from typing import Final
 
 from belay_py.protocol.codes import CTRL_D, FRIENDLY_PASTE_BANNER, RAW_BANNER, RAW_PASTE, RAW_PASTE_REFUSED
-
-PREPARE: Final = b"__import__('builtins')._q=__import__('sys').stdout.write"
-"""What a board must run once per boot before responses can be marked. Not ``print``: programs redefine it."""
-IS_PREPARED: Final = b"try:\n _q\n print(True)\nexcept NameError:print(False)"
-"""Prints False in a life of the interpreter that has not run `PREPARE`: the board was reset. By name, since what is set
-on ``builtins`` is found by names only, not as an attribute (tried on 1.29)."""
 
 _END = b"\x04>"
 _CLEAN_END = b"\x04\x04>"

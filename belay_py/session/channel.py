@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import (
-    IS_PREPARED,
-    PREPARE,
     RESPONDING,
     BoardReset,
     Event,
@@ -20,11 +18,13 @@ from belay_py.protocol import (
     RawRepl,
     Ready,
     ReplState,
+    ask_life,
 )
 from belay_py.session import nonces
 from belay_py.session.outcomes import Dropped, Expired
 from belay_py.session.statistics import Counters
 from belay_py.session.wire import Wire
+from belay_py.text import to_text
 from belay_py.transports.base import close_orphan
 from belay_py.transports.profiled import reset_by_lines
 
@@ -65,9 +65,9 @@ class Channel(Wire):
         super().__init__(counters or Counters())
         self.repl = RawRepl(chunk=chunk)
         self.marked = False
-        """Whether responses are marked: wanted, and the board has run `PREPARE` in this life of its interpreter."""
-        self.tells_restarts = False
-        """Whether the board can run `PREPARE`, which also tells one life of its interpreter from the next."""
+        """Whether responses are marked: wanted, and the board was prepared in this life of its interpreter."""
+        self.life: str | None = None
+        """The name of that life; None for a board that keeps none, and that cannot mark responses either."""
         self.marks = False
         """Whether responses are to be marked where that is possible."""
         self.interrupted = False
@@ -121,6 +121,11 @@ class Channel(Wire):
         self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
+
+    @property
+    def tells_restarts(self) -> bool:
+        """Whether one life of the board's interpreter can be told from the next."""
+        return self.life is not None
 
     @property
     def in_step(self) -> bool:
@@ -224,16 +229,19 @@ class Channel(Wire):
         await self.enter(deadline)
         self.chip_was_reset = False
         if self.integrity is not None:
-            return await self.integrity.restarted(deadline) or restarted
-        return await self._prepare(deadline) if self.tells_restarts else restarted
+            restarted |= await self.integrity.restarted(deadline)
+        return restarted if self.life is None else await self._prepare(deadline)
 
     async def _prepare(self, deadline: float) -> bool:
         """Make responses markable again; return whether the interpreter is another one than before."""
         self.marked = False
-        event = await self.execute(IS_PREPARED + b"\n" + PREPARE, deadline)
-        prepared = isinstance(event, Finished) and not event.traceback
-        self.marked = prepared and self.marks
-        return prepared and event.output.startswith(b"False")
+        before = self.life
+        event = await self.ask(ask_life(nonces.of_life()), deadline)
+        if not isinstance(event, Finished) or event.traceback:
+            return False
+        self.marked = self.marks
+        self.life = to_text(event.output).strip()
+        return self.life != before
 
     def interrupt(self) -> None:
         """Send one Ctrl-C to the running code. Whoever waits for it may get `Dropped`: the board forgot the code."""

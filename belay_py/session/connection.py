@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
-from belay_py.session import info
+from belay_py.session import question
 from belay_py.session.channel import NO_MEMORY, Channel
-from belay_py.session.integrity import Integrity
 from belay_py.session.outcomes import Expired, LinkLost
 from belay_py.transports import open_transport
 from belay_py.transports.base import LinkOptions
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.options import DeviceSessionOptions
+    from belay_py.session.info import BoardInfo
+    from belay_py.session.restarting import RestartAtConnect
     from belay_py.session.statistics import Counters
     from belay_py.transports.base import Receiver
 
@@ -28,11 +29,10 @@ _MORE = "allow it more time (connection_timeout, or the call's timeout)"
 
 
 class Connection(NamedTuple):
-    """An open channel, what is at its other end, and whether that life of the interpreter was connected to before."""
+    """An open channel, and what is at its other end."""
 
     channel: Channel
-    board: info.BoardInfo
-    known: bool
+    board: BoardInfo
     round_trip: float
     """Seconds from the question what the board is to its answer."""
 
@@ -42,48 +42,40 @@ async def open_connection(
     deadline: float,
     on_lost: Callable[[Channel, Exception | None], None],
     *,
-    reset_chip: bool = False,
+    restart: RestartAtConnect = "never",
     counters: Counters | None = None,
 ) -> Connection:
     """Open the port, enter the raw REPL, and ask the board what it is.
 
-    The board is not reset, but with ``reset_chip`` by the lines of its port. ``deadline`` is a reading of the loop's
-    clock; ``on_lost`` is called when the link ends later; ``counters`` count its bytes. Raises
-    `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`; nothing stays open then.
+    ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later; ``counters`` count
+    its bytes. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`, and `WentAway` when the link went away with
+    a chip that is restarted; nothing stays open then.
     """
     how = options.communication
     limit = _seconds_left(deadline)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost, counters=counters)
-    features = None
     try:
         await open_port(options, channel, deadline)
-        if reset_chip:
+        if restart == "lines":
             await channel.reset_chip(await profile_of(options.port, how.profile))
-        features = (await channel.enter(deadline)).features
-        if how.integrity:
-            await Integrity.install(channel, options.baudrate, deadline)
-        asked = asyncio.get_running_loop().time()
-        reply = await channel.ask(info.CODE, deadline)
-        round_trip = asyncio.get_running_loop().time() - asked
-        if isinstance(reply, Finished) and b"MemoryError" in reply.traceback:
+        reply = await question.ask(channel, deadline, restart, baudrate=options.baudrate if how.integrity else None)
+        event = reply.event
+        if isinstance(event, Finished) and b"MemoryError" in event.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
-        if isinstance(reply, BoardReset) or reply.traceback:
+        if isinstance(event, BoardReset) or event.traceback:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
-        board, known = info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)
-        if channel.integrity is not None and channel.integrity.repeated:
-            known = False  # the first answer came damaged, and would have said
-        channel.tells_restarts = board.capabilities.marked_output
+        board, channel.life = question.read(channel, reply)
         channel.marks = how.framing == "marked"
         channel.marked = channel.marks and channel.tells_restarts
         channel.heap = board.heap.free + board.heap.allocated if board.heap else None
     except BaseException as error:  # it goes on, or one of ours does
         channel.close()
         await channel.closed()
-        failure = failure_of(error, options, channel, limit, at_prompt=features is not None)
+        failure = failure_of(error, options, channel, limit, at_prompt=channel.repl.features is not None)
         if failure is not None:
             raise failure from failure.__cause__
         raise
-    return Connection(channel, board, known, round_trip)
+    return Connection(channel, board, reply.round_trip)
 
 
 async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline: float) -> None:

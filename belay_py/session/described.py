@@ -44,6 +44,15 @@ class Described:
         return self._standing.boot_epoch
 
     @property
+    def attached(self) -> bool | None:
+        """Whether the latest connect met the life of the board's interpreter that was known: what it held is there.
+
+        False: it has restarted since, or `connect` has restarted it. None: nobody can tell, since no life was known
+        (this is the first connect, and no journal of a manager knows the board) or the board keeps no name of it.
+        """
+        return self._standing.attached
+
+    @property
     def last_used(self) -> datetime:
         """When the latest operation began or ended, in UTC."""
         return datetime.fromtimestamp(self._standing.last_used, UTC)

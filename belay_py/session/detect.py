@@ -10,7 +10,7 @@ from belay_py.errors import ProtocolViolation
 from belay_py.options import DeviceSessionOptions
 from belay_py.options.checks import FINITE, require
 from belay_py.protocol import BoardReset
-from belay_py.session import info
+from belay_py.session import question
 from belay_py.session.channel import Channel
 from belay_py.session.connection import failure_of, open_port
 from belay_py.session.heard import guess
@@ -30,7 +30,6 @@ _NAMES: Final[dict[str, tuple[DeviceKind, str]]] = {
 }
 _KEPT = 1024  # bytes of what came: several lines of any prompt or sentence
 _LONGEST_TIMEOUT = 1e9  # seconds that every clock can hold
-_ATTEMPTS = 2  # a board may restart right after the handshake, above all one that the opening of its port has reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +101,11 @@ class _Recording(Channel):
 
 async def _ask(channel: Channel, deadline: float) -> BoardInfo | None:
     """Return what a board says about itself, or None for what is none, or cannot tell. Raises `LinkLost`."""
-    time = asyncio.get_running_loop().time
-    for attempt in range(_ATTEMPTS):
-        try:
-            features = (await channel.enter(deadline)).features
-            # A chip that restarts forgets the question without a word, so half of the time is kept to ask again.
-            limit = deadline if attempt else (time() + deadline) / 2
-            reply = await channel.execute(info.CODE, limit)
-            if not isinstance(reply, BoardReset):
-                return info.parse(reply.output, raw_paste=features.raw_paste, window=features.window)[0]
-        except Expired:
-            if time() >= deadline:
-                break
-        except ProtocolViolation:
-            continue  # it restarted, or is something else than it seemed
-    return None
+    try:
+        reply = await question.ask(channel, deadline)
+        return None if isinstance(reply.event, BoardReset) else question.read(channel, reply).board
+    except (Expired, ProtocolViolation):
+        return None
 
 
 def _of_board(board: BoardInfo, heard: bytes) -> Detection:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from belay_py.errors import ProtocolViolation
-from belay_py.protocol import PREPARE
+from belay_py.protocol import prepare
+from belay_py.session.parser import literal
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
-CODE: Final = (
-    b"""\
+_CODE: Final = b"""\
 def _belay_info():
- def o():
-  _q
-  return 1
- def p():
-  """
-    + PREPARE
-    + b"""
-  return 1
+ def l():
+  {prepare}
+  return _belay_life
  import sys
  r={}
  def q(k,f):
@@ -48,13 +42,16 @@ def _belay_info():
  q('h',g)
  q('f',lambda:64 if eval('1.1+1e-9!=1.1')else 32)
  q('b',lambda:hasattr(sys.stdout,'buffer'))
- q('o',o)
- q('q',p)
+ q('l',l)
  print(repr(r))
 _belay_info()
 del _belay_info
 """
-)
+
+
+def code(life: str) -> bytes:
+    """Return the question, which calls this life of the interpreter ``life`` if it has no name yet."""
+    return _CODE.replace(b"{prepare}", prepare(life).rstrip().replace(b"\n", b"\n  "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +94,18 @@ class BoardInfo:
     heap: Heap | None
 
 
-def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bool]:
-    """Read the answer to `CODE`; return it and whether this life of the interpreter had been connected to before.
+class Answer(NamedTuple):
+    """What a board answers to `code`: what it is, and the name of its interpreter's life, if that can have one."""
 
-    Raises `ProtocolViolation` when it is none.
-    """
+    board: BoardInfo
+    life: str | None
+
+
+def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
+    """Read the answer to `code`. Raises `ProtocolViolation` when it is none."""
     lines = output.splitlines()
     try:
-        answers: dict[str, Any] = ast.literal_eval(lines[-1].decode())
+        answers: dict[str, Any] = literal(lines[-1].decode())
         heap = answers.get("h")
         info = BoardInfo(
             implementation=str(answers["n"]),
@@ -118,7 +119,7 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
                 raw_paste=raw_paste,
                 window=window,
                 float_bits=answers.get("f"),
-                marked_output=bool(answers.get("q")),
+                marked_output=bool(answers.get("l")),
                 binary_stdout=bool(answers.get("b")),
             ),
             heap=Heap(*heap) if heap else None,
@@ -127,4 +128,5 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> tuple[BoardInfo, bo
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error
-    return info, bool(answers.get("o"))
+    life = answers.get("l")
+    return Answer(info, None if life is None else str(life))

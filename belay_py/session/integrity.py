@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
-from belay_py.protocol import PREPARE, BoardReset, Finished, ReplState
+from belay_py.protocol import BoardReset, Finished, ReplState
 from belay_py.session import integrity_code, nonces
 from belay_py.session.integrity_report import Receipt
 from belay_py.session.memory import ALWAYS_FITS, does_not_fit, require_room
@@ -74,8 +74,6 @@ class Integrity:
         self._byte = _BITS / baudrate
         self.latest: Sent | None = None
         """The code that was sent last."""
-        self.repeated = False
-        """Whether a question of `ask` was put twice, so that it may have met what it left behind itself."""
         self._interrupted = False
 
     @classmethod
@@ -139,7 +137,6 @@ class Integrity:
             try:
                 return await self.execute(code, deadline)
             except (ProtocolViolation, Restarted, Dropped):
-                self.repeated = True
                 await self._channel.enter(deadline)
         try:
             return await self.execute(code, deadline)
@@ -154,8 +151,6 @@ class Integrity:
         answer = await self._question(deadline)
         if answer is None:
             await self._install(deadline)
-            # Not from here on, but where the encoder of values was, responses tell by this name that it is gone.
-            await self.execute(PREPARE, deadline)
             return True
         if self.latest is not None and not self.latest.asked:
             self.latest.note(answer)

@@ -12,6 +12,7 @@ from belay_py import events
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
+from belay_py.session.outcomes import WentAway
 from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from belay_py.session.channel import Channel
     from belay_py.session.connection import Connection
+    from belay_py.session.restarting import RestartAtConnect
     from belay_py.session.standing import Standing
 
 _log = logging.getLogger(__name__)
@@ -47,9 +49,14 @@ class Link:
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
-    async def connect(self, deadline: float) -> None:
-        """Take the turn and connect, unless that is done already. See `DeviceSession.connect` for the errors."""
+    async def connect(self, deadline: float, restart: RestartAtConnect | None = None) -> bool:
+        """Take the turn and connect, unless that is done already; return whether it was to be done.
+
+        See `DeviceSession.connect` for the errors.
+        """
         standing, turn = self._standing, self._standing.turn
+        if self._lifecycle.state is _State.DISPOSED:
+            self._lifecycle.fire("connect")  # which says that the caller is wrong
         if (
             standing.channel is not None
             and not standing.channel.is_of_this_loop
@@ -58,26 +65,35 @@ class Link:
             raise standing.unusable()
         await turn.wait(deadline)
         try:
-            if not standing.usable:
-                await self.connect_in_turn(deadline)
+            if standing.usable:
+                return False
+            await self.connect_in_turn(deadline, restart)
         finally:
             turn.release()
+        return True
 
-    async def connect_in_turn(self, deadline: float, *, reset_chip: bool = False, patient: bool = False) -> None:
+    async def connect_in_turn(
+        self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False
+    ) -> None:
         """Connect; the caller has the turn, and there is no usable channel.
 
-        ``reset_chip`` is for `open_connection`. With ``patient`` a port that is not there yet is tried again until the
-        deadline: a board with native USB is away while it restarts.
+        ``restart`` is for `open_connection`, by default as the options say. With ``patient`` a port that is not there
+        yet is tried again until the deadline: a board with native USB is away while it restarts.
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        channel = self._standing.channel
+        if self._lifecycle.state is _State.DISPOSED:
+            raise self._standing.unusable()  # it was closed while this waited, which is nobody's fault
+        channel, endings = self._standing.channel, self.endings
         self._lifecycle.fire("connect")
-        connection = await self._open(self._open_after(channel, deadline, reset_chip=reset_chip, patient=patient))
-        self._accept(connection)
+        restart = restart or self._standing.options.reset
+        connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+        self._accept(connection, restarted=restart != "never")
         if self._standing.keeper is not None:
             try:
                 await self._standing.keeper.set_up(deadline)
+                if self.endings != endings:
+                    raise SessionClosed("the session was disconnected while its board was set up")
             except BaseException as error:  # it goes on; nobody is to use a board that is not set up
                 await self._end_of(error)
                 raise
@@ -188,7 +204,7 @@ class Link:
         return connection
 
     async def _open_after(
-        self, before: Channel | None, deadline: float, *, reset_chip: bool, patient: bool
+        self, before: Channel | None, deadline: float, restart: RestartAtConnect, *, patient: bool
     ) -> Connection:
         loop = asyncio.get_running_loop()
         if before is not None:
@@ -199,16 +215,18 @@ class Link:
                     self._standing.options,
                     deadline,
                     self.on_lost,
-                    reset_chip=reset_chip,
+                    restart=restart,
                     counters=self._standing.counters,
                 )
+            except WentAway:
+                restart, patient = "never", True
             except (DeviceNotFound, DeviceBusy, ConnectionFailed):
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
                     raise
-                await asyncio.sleep(_BETWEEN_ATTEMPTS)
+            await asyncio.sleep(_BETWEEN_ATTEMPTS)
 
-    def _accept(self, connection: Connection) -> None:
-        """Take a connection into use."""
+    def _accept(self, connection: Connection, *, restarted: bool) -> None:
+        """Take a connection into use; ``restarted`` says that its board was restarted for it."""
         standing = self._standing
         if not connection.channel.in_step:
             trouble = f"{standing.options.port} was lost right after the handshake"
@@ -221,9 +239,12 @@ class Link:
         standing.generation += 1
         first = standing.generation == 1
         standing.boot_epoch += first
+        before, standing.life = standing.life, connection.channel.life
+        known = standing.life is not None and before is not None
+        standing.attached = False if restarted else standing.life == before if known else None
         self._lifecycle.fire("connected")
         # A reconnection to a life of the interpreter that this session knows is no new epoch.
-        if not first and not connection.known:
+        if not first and not standing.attached:
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 

@@ -9,7 +9,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionClosed, SessionTimeout
+from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionTimeout
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_port
 from belay_py.session.streaming import OutputQueue, check_mode, decoded
@@ -97,8 +97,8 @@ class Monitoring:
 
     def _require_no_connection(self) -> None:
         state = self._standing.lifecycle.state
-        if state is _State.DISPOSED:
-            raise SessionClosed("the session was closed for good; make a new one")
+        if state in (_State.DISPOSED, _State.DISCONNECTING):
+            raise self._standing.unusable()
         if state not in (_State.CREATED, _State.DISCONNECTED, _State.ERROR):
             raise IllegalTransition(
                 f"cannot monitor a session that is {state.name}: connecting has stopped the board's program. "

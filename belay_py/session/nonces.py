@@ -24,6 +24,11 @@ def of_fence() -> str:
     return secrets.token_urlsafe(_KEPT)[: _KEPT + 1]
 
 
+def of_life() -> str:
+    """Return a name for a life of a board's interpreter."""
+    return secrets.token_hex(_KEPT)[: _KEPT + 2]
+
+
 def of_handshake() -> str:
     """Return a nonce whose last character is sent apart from the others."""
     return secrets.token_hex(_KEPT)[: _KEPT + 2]

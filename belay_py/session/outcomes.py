@@ -25,3 +25,7 @@ class Restarted(Exception):
     def __init__(self, *, not_started: bool) -> None:
         super().__init__()
         self.not_started = not_started
+
+
+class WentAway(Exception):
+    """The board left its port, since it was restarted; it comes back."""

@@ -92,6 +92,7 @@ class Recovery:
         else:
             if restarted:
                 channel.code_room = 0
+                standing.life = channel.life
                 standing.restarted(boot_output)
             if standing.lifecycle.state is DeviceSessionState.ACTIVE:
                 standing.lifecycle.flip("finish")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from belay_py.errors import (
     ConnectionFailed,
@@ -17,6 +17,7 @@ from belay_py.errors import (
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session.outcomes import Dropped, Expired, LinkLost
+from belay_py.session.restarting import LONGEST_SILENCE, RESET_CHIP
 from belay_py.session.tracebacks import execution_error
 from belay_py.text import to_text
 from belay_py.transports.profiled import profile_of
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from belay_py.session.link import Link
     from belay_py.session.recovery import Recovery
     from belay_py.session.standing import Standing
-
-_RESET_CHIP: Final = b"__import__('machine').reset()"
-# A board on a UART greets again within a second. Some say nothing before they are spoken to (tried on the Pico
-# emulator), and a boot.py that is still running then is interrupted.
-_LONGEST_SILENCE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +96,7 @@ class Resets:
         epoch, endings = standing.boot_epoch, self._link.endings
         channel = standing.channel
         if channel is None or not standing.usable:
-            await self._connect(deadline, endings, reset_chip=True)
+            await self._connect(deadline, endings, by_lines=True)
         else:
             standing.lifecycle.flip("begin")
             try:
@@ -127,7 +123,7 @@ class Resets:
         channel.chip_was_reset = True
         output = ""
         try:
-            event = await channel.execute(_RESET_CHIP, min(deadline, _now() + _LONGEST_SILENCE))
+            event = await channel.execute(RESET_CHIP, min(deadline, _now() + LONGEST_SILENCE))
         except LinkLost:
             await self._connect(deadline, endings)
         except Dropped:
@@ -175,12 +171,12 @@ class Resets:
         await self._standing.turn.wait(deadline)
         await self._connect(deadline, endings)
 
-    async def _connect(self, deadline: float, endings: int, *, reset_chip: bool = False) -> None:
+    async def _connect(self, deadline: float, endings: int, *, by_lines: bool = False) -> None:
         """Connect to a board whose link went away with it, or that is stuck; has the turn, and gives it on."""
         try:
             if self._link.endings != endings:
                 raise SessionClosed("the session was disconnected while its board was being reset")
-            await self._link.connect_in_turn(deadline, reset_chip=reset_chip, patient=not reset_chip)
+            await self._link.connect_in_turn(deadline, "lines" if by_lines else "never", patient=not by_lines)
         finally:
             self._standing.turn.release()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from belay_py.errors import ExecutionError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
-from belay_py.options import DeviceSessionOptions, check_path, check_text
+from belay_py.options import RESETS, DeviceSessionOptions, check_path, check_text, one_of, require
 from belay_py.session import streaming
 from belay_py.session.clock import set_clock
 from belay_py.session.described import Described
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from belay_py.events import Listener
+    from belay_py.options import ResetAtConnect
     from belay_py.session.group import Group
     from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
@@ -79,22 +80,29 @@ class DeviceSession(Described, Monitored, Observable):
 
     # -- life ---------------------------------------------------------------------------------------------------
 
-    async def connect(self) -> None:
-        """Open the port, bring the board to a verified raw prompt, without a reset, and ask it what it is.
+    async def connect(self, *, reset: ResetAtConnect | None = None) -> None:
+        """Open the port, bring the board to a verified raw prompt and ask it what it is.
 
-        Does nothing when the session is connected already. A program that runs on the board is interrupted. Raises
+        A program that runs on the board is interrupted. ``reset`` is what is restarted then: nothing (``"never"``, so
+        that what the board holds stays there; `attached` tells whether it has), its interpreter (``"soft"``) or its
+        chip (``"hard"``, with ``machine.reset()``); None goes by the option ``reset``. A session that is connected
+        already is left as it is, unless ``reset`` asks for a restart. Raises
         `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds), `SessionTimeout` (an
         operation of somebody else does not end in time), `SessionClosed` (it was disconnected meanwhile),
         `SettingsError` for a trace that cannot be written, or `IllegalTransition` after `close`.
         """
-        await self._link.connect(self._standing.deadline(self.options.connection_timeout))
+        if reset is not None:
+            require("reset", reset, one_of(*RESETS))
+        deadline = self._standing.deadline(self.options.connection_timeout)
+        if not await self._link.connect(deadline, reset) and reset not in (None, "never"):
+            await (self.soft_reset() if reset == "soft" else self.hard_reset())
 
     async def reconnect(self, *, timeout: float | None = None) -> Boot:
         """Close the port, if it is open, and connect anew, after the operation that runs and before those that wait.
 
-        The board is not reset. ``timeout`` is seconds for all of it, by default ``connection_timeout``. Raises what
-        `connect` raises: `SessionTimeout` when the operation that runs does not end in time, `SessionClosed` when
-        somebody disconnects it meanwhile.
+        The board is not reset, unless the option ``reset`` says so. ``timeout`` is seconds for all of it, by default
+        ``connection_timeout``. Raises what `connect` raises: `SessionTimeout` when the operation that runs does not end
+        in time, `SessionClosed` when somebody disconnects it meanwhile.
         """
         restarted = await self._link.reconnect(self._standing.deadline(timeout, self.options.connection_timeout))
         return Boot(self.boot_epoch, restarted=restarted)

@@ -43,6 +43,10 @@ class Standing:
         self.info: BoardInfo | None = None
         self.generation = 0
         self.boot_epoch = 0
+        self.life: str | None = None
+        """The name of the interpreter's life that was met last, by this session or, as a manager knows, before it."""
+        self.attached: bool | None = None
+        """Whether the latest connect met that life again; None where nobody can tell."""
         self.last_used = time.time()
         self.last_begun = float("-inf")
         """When the latest operation began, or the board was connected, on the loop's clock."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from belay_py.errors import DeviceFrame, ExecutionError
+from belay_py.session.parser import parse
 from belay_py.text import to_text
 
 if TYPE_CHECKING:
@@ -88,9 +89,8 @@ def parsed(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes: whoever wrote them has been told by now, or it is for the board
         try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
-            # SystemError: CPython 3.11's ast.parse loses count when a second thread parses meanwhile (seen).
+            return parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
 
@@ -180,7 +180,7 @@ def is_keyboard_interrupt(traceback: bytes) -> bool:
 
 
 def is_unprepared(traceback: bytes) -> bool:
-    """Whether a traceback may say that `protocol.PREPARE` has not been run in this life of the interpreter.
+    """Whether a traceback may say that `protocol.prepare` has not been run in this life of the interpreter.
 
     Boards that are built with terse messages do not name the name.
     """

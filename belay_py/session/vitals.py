@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from belay_py.errors import ProtocolViolation
+from belay_py.session.parser import literal
 
 if TYPE_CHECKING:
     from belay_py.session.execution import ExecutionResult
@@ -44,7 +44,7 @@ class Vitals:
 def parse(output: bytes) -> Vitals:
     """Read the answer to `CODE`. Raises `ProtocolViolation` when it is none."""
     try:
-        answers: dict[str, Any] = ast.literal_eval(output.splitlines()[-1].decode())
+        answers: dict[str, Any] = literal(output.splitlines()[-1].decode())
         size, free = answers.get("s", (None, None))
         return Vitals(answers.get("a"), size, free)
     except (AttributeError, LookupError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState
-    from belay_py.options import DeviceSessionOptions
+    from belay_py.options import DeviceSessionOptions, ResetAtConnect
     from belay_py.session.execution import ExecutionResult
     from belay_py.session.info import BoardInfo
     from belay_py.session.resets import Boot
@@ -120,6 +120,11 @@ class DeviceSession(ObservableFace):
         return self._session.boot_epoch
 
     @property
+    def attached(self) -> bool | None:
+        """See `belay_py.DeviceSession.attached`."""
+        return self._session.attached
+
+    @property
     def is_healthy(self) -> bool:
         """See `belay_py.DeviceSession.is_healthy`."""
         return self._session.is_healthy
@@ -129,10 +134,10 @@ class DeviceSession(ObservableFace):
         """See `belay_py.DeviceSession.statistics`."""
         return self._session.statistics
 
-    def connect(self) -> None:
+    def connect(self, *, reset: ResetAtConnect | None = None) -> None:
         """See `belay_py.DeviceSession.connect`."""
         loop_thread().sessions.add(self._session)  # to be closed when the program ends
-        self._run(self._session.connect())
+        self._run(self._session.connect(reset=reset))
 
     def reconnect(self, *, timeout: float | None = None) -> Boot:
         """See `belay_py.DeviceSession.reconnect`."""

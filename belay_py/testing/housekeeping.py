@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from belay_py.protocol import IS_PREPARED, PREPARE
+from belay_py.protocol import ask_life
 from belay_py.session import info, vitals
 from belay_py.testing.steps import HardReset, Raise
 
@@ -36,6 +36,9 @@ _IS_THERE_ROOM = re.compile(_COLLECT + rb"\nbytearray\(\d+\)\n" + _COLLECT)
 _RESET_CHIP = b"__import__('machine').reset()"
 _GREETING = re.compile(rb"print\('(\w+)'\+'(\w+)'\)")
 _FENCE = re.compile(rb"\{\}\['([\w-]+)'\]")
+_NAME = "a-life"
+_ABOUT = re.compile(re.escape(info.code(_NAME)).replace(re.escape(_NAME).encode(), rb"(\w+)"))
+_PREPARE = re.compile(re.escape(ask_life(_NAME)).replace(re.escape(_NAME).encode(), rb"(\w+)"))
 _MARKER = re.compile(rb"\n?_q\(b'([\w-]+)'\)\Z")
 
 
@@ -46,16 +49,16 @@ def split_marker(code: bytes) -> tuple[bytes, bytes]:
 
 
 class Housekeeping:
-    """What one board answers to it. ``prepared`` belongs to one life of the interpreter."""
+    """What one board answers to it. ``life`` is the name of this life of the interpreter."""
 
     def __init__(self, *, marks: bool) -> None:
         self.marks = marks
         """Whether the board can mark the end of a response: it has ``sys.stdout``."""
-        self.prepared = False
+        self.life: str | None = None
 
     def asks_about(self, code: bytes) -> bool:
         """Whether code is the question what the board is."""
-        return code == info.CODE
+        return _ABOUT.fullmatch(code) is not None
 
     def answer(self, code: bytes) -> tuple[Step, ...] | None:
         """Return what the board does with code, or None if it is not a session's own."""
@@ -63,23 +66,21 @@ class Housekeeping:
             return (greeting[1] + greeting[2] + b"\r\n",)
         if fence := _FENCE.fullmatch(code):
             return (Raise("KeyError", fence[1].decode()),)
-        if self.asks_about(code) or code == vitals.CODE:
-            return (f"{self._facts() if self.asks_about(code) else VITALS!r}\n",)
+        if code == vitals.CODE:
+            return (f"{VITALS!r}\n",)
         if code == _RESET_CHIP or _IS_THERE_ROOM.fullmatch(code):
             return (HardReset(),) if code == _RESET_CHIP else ()  # there always is room
-        if code == IS_PREPARED + b"\n" + PREPARE:
-            was_prepared = self.prepared
-            return (f"{was_prepared}\n",) if self._prepare() else ("False\n", Raise("AttributeError", "stdout"))
+        return self._answer_with_life(code)
+
+    def _answer_with_life(self, code: bytes) -> tuple[Step, ...] | None:
+        if about := _ABOUT.fullmatch(code):
+            return (f"{dict(FACTS, l=self.life) if self._live(about[1]) else FACTS!r}\n",)
+        if named := _PREPARE.fullmatch(code):
+            return (f"{self.life}\n",) if self._live(named[1]) else (Raise("AttributeError", "stdout"),)
         return None
 
-    def _facts(self) -> Mapping[str, object]:
-        facts = dict(FACTS)
-        if self.prepared:
-            facts["o"] = 1
-        if self._prepare():
-            facts["q"] = 1
-        return facts
-
-    def _prepare(self) -> bool:
-        self.prepared = self.prepared or self.marks
-        return self.prepared
+    def _live(self, name: bytes) -> bool:
+        """Be called ``name`` from now on, unless this life has a name; return whether it has one now."""
+        if self.life is None and self.marks:
+            self.life = name.decode()
+        return self.life is not None

@@ -208,7 +208,7 @@ class Interpreter(ABC):
             self._repl.greet()
         else:
             if self._marker and not error:
-                if self._housekeeping.prepared:
+                if self._housekeeping.life is not None:
                     self.send(self._marker)
                 else:
                     error = traceback("NameError", "name '_q' isn't defined")
@@ -234,7 +234,7 @@ class Interpreter(ABC):
 
     def _boot(self) -> None:
         self._stop_program()
-        self._housekeeping.prepared = False
+        self._housekeeping.life = None
         self.boots += 1
         self._booting = True
         self._execution, self._marker = Execution(""), b""

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 Direction = Literal["host", "board"]
 
-# A session's nonces are new in each conversation: in its handshake, its markers and its fences (see `protocol`). They
-# are as long as those of the recording, and the board's answers hold them in these forms.
+# A session's nonces are new in each conversation: in its handshake, its markers, its fences and the name that it gives
+# to a life of the interpreter (see `protocol`). They are as long as those of the recording, and the board's answers
+# hold them in these forms.
 _NONCES = (
     (re.compile(rb"print\('(\w+)'\+'(\w+)'\)"), b"%s"),
     (re.compile(rb"_q\(b'([\w-]+)'\)"), b"%s\x04\x04>"),
     (re.compile(rb"\{\}\['([\w-]+)'\]"), b"%s"),
+    (re.compile(rb"_belay_life='(\w+)'"), b"%s"),
 )
 _SHOWN = 20
 """Bytes on either side of a difference that its message shows."""
@@ -46,8 +48,13 @@ class ReplayedBoard:
         ]
         self._part = 0
         self._position = 0
-        self._offset = 0
         self._said = bytearray()
+        self._recorded = b"".join(data for who, data in self._parts if who == "host")
+        self._nonces = [
+            ([match.span(group) for group in range(1, pattern.groups + 1)], form)
+            for pattern, form in _NONCES
+            for match in pattern.finditer(self._recorded)
+        ]
         self._translations: list[tuple[bytes, bytes]] = []
         self._difference = ""
         _, self._wire = memory_pair(name)
@@ -65,8 +72,9 @@ class ReplayedBoard:
             raise ConversationDiffers(self._difference)
         if self._part < len(self._parts):
             left = self._parts[self._part][1][self._position :]
+            said = len(self._said)
             raise ConversationDiffers(
-                f"the conversation is not over: after {self._offset} bytes from the host, {left[:_SHOWN]!r} is missing"
+                f"the conversation is not over: after {said} bytes from the host, {left[:_SHOWN]!r} is missing"
             )
 
     def __enter__(self) -> Self:
@@ -89,18 +97,18 @@ class ReplayedBoard:
         if who == "board":
             self._differ(f"it sent {bytes([value])!r}, and has nothing more to say in the recording")
             return
+        offset = len(self._said)
         if value != expected[self._position] and not any(
-            start <= self._position < end for start, end in _nonces(expected)
+            start <= offset < end for spans, _ in self._nonces for start, end in spans
         ):
-            start = max(0, self._position - _SHOWN)
-            before, wanted = bytes(self._said[start:]), expected[self._position : self._position + _SHOWN]
+            before = bytes(self._said[max(offset - self._position, offset - _SHOWN) :])
+            wanted = expected[self._position : self._position + _SHOWN]
             self._differ(f"after {before!r} it sent {bytes([value])!r}, and {wanted!r} in the recording")
             return
         self._said.append(value)
         self._position += 1
-        self._offset += 1
+        self._translate()
         if self._position == len(expected):
-            self._translations += _translations(expected, bytes(self._said))
             self._next_part()
             self._speak()
 
@@ -113,28 +121,17 @@ class ReplayedBoard:
             self._next_part()
             self._wire.feed(data)
 
+    def _translate(self) -> None:
+        """Note what the board's answers must say instead of a nonce that is complete now."""
+        for spans, form in self._nonces:
+            if spans[-1][1] == len(self._said):
+                old, new = (b"".join(data[start:end] for start, end in spans) for data in (self._recorded, self._said))
+                self._translations.append((form % old, form % new))
+
     def _next_part(self) -> None:
         self._part += 1
         self._position = 0
-        self._said.clear()
 
     def _differ(self, how: str) -> None:
-        self._difference = f"byte {self._offset} from the host differs: {how}"
+        self._difference = f"byte {len(self._said)} from the host differs: {how}"
         self._wire.lose(ConversationDiffers(self._difference))
-
-
-def _nonces(expected: bytes) -> list[tuple[int, int]]:
-    """Where the nonces of a part are."""
-    return [match.span(group) for pattern, _ in _NONCES for match in pattern.finditer(expected)
-            for group in range(1, pattern.groups + 1)]  # fmt: skip
-
-
-def _translations(recorded: bytes, live: bytes) -> list[tuple[bytes, bytes]]:
-    """What the board's answers to a part of the recording must say instead."""
-    found = []
-    for pattern, form in _NONCES:
-        for match in pattern.finditer(recorded):
-            spans = [match.span(group) for group in range(1, pattern.groups + 1)]
-            old, new = (b"".join(data[start:end] for start, end in spans) for data in (recorded, live))
-            found.append((form % old, form % new))
-    return found

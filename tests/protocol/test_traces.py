@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from belay_py import CommunicationOptions, DeviceSession, ExecutionError
-from belay_py.protocol import PREPARE, BoardReset, Event, Finished, RawRepl, Ready, ReplState
+from belay_py.protocol import BoardReset, Event, Finished, RawRepl, Ready, ReplState
 from belay_py.session import info
 from belay_py.transports.tracing import TracedLink, read_trace
 
@@ -44,7 +44,10 @@ def steps_of(link: TracedLink, framing: str) -> list[Step]:
     match = re.search(rb"print\('(\w+)'\+'(\w+)'\)", sent)
     assert match is not None
     nonce = (match[1] + match[2]).decode()
-    steps: list[Step] = [lambda repl: repl.enter(nonce), lambda repl: repl.submit(info.CODE)]
+    named = re.search(rb"_belay_life='(\w+)'", b"".join(piece.data for piece in link.pieces if piece.sender == "host"))
+    assert named is not None
+    life = named[1].decode()
+    steps: list[Step] = [lambda repl: repl.enter(nonce), lambda repl: repl.submit(info.code(life))]
     markers = re.findall(rb"_q\(b'([\w-]{4})'\)\x04(?:\x05A\x01\{\}\['([\w-]+)'\])?", sent)
     for number, code in enumerate(CODES):
         word = b"".join(markers[number]).ljust(10, b"-").decode() if framing == "marked" else ""
@@ -92,7 +95,7 @@ async def test_a_traced_session_cut_at_every_byte(
     ready, about, *finished = events
     assert isinstance(ready, Ready)
     assert isinstance(about, Finished)
-    assert PREPARE in link.sent_by("host")
+    assert b"_q=" in link.sent_by("host")
     assert not any(isinstance(event, BoardReset) for event in events)
     replayed = [event for event in finished if isinstance(event, Finished)]
     assert [event.output for event in replayed if not event.traceback] == outputs

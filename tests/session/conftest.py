@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-_ON_A_VIRTUAL_CLOCK = {"test_faults.py", "test_guarded.py", "test_detect_by_script.py"}
+_ON_A_VIRTUAL_CLOCK = {"test_attaching_by_script.py", "test_faults.py", "test_guarded.py", "test_detect_by_script.py"}
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -94,7 +94,8 @@ def test_a_rate_that_no_clock_can_count() -> None:
 @pytest.mark.parametrize("period", [1e-6, 1e9])
 async def test_the_outermost_rates_work(kind: Any, operations: int | None, period: float) -> None:
     limit = RateLimitOptions(kind=kind, operations=operations, period=period, burst=operations)
-    async with DeviceSession(ScriptedBoard().port, rate_limit=limit) as session:
+    board = ScriptedBoard()  # kept, since its port goes with it
+    async with DeviceSession(board.port, rate_limit=limit) as session:
         await session.execute("x")
 
 

@@ -17,15 +17,16 @@ from tests.transports.conformance import Recorder
 if TYPE_CHECKING:
     from belay_py.testing.replay import Direction
 
-ABOUT = b"{'n': 'micropython', 'v': (1, 25, 0), 'q': 1}\r\n"
-CREDITS = b"\x01" * (len(info.CODE) // 128)
+ABOUT = b"{'n': 'micropython', 'v': (1, 25, 0), 'l': 'recorded0000'}\r\n"
+QUESTION = info.code("recorded0000")
+CREDITS = b"\x01" * (len(QUESTION) // 128)
 SESSION: list[tuple[Direction, bytes]] = [
     ("host", b"\x03\x03\x01\x05A\x01print('abcdef01234'+'5')\x04"),
     ("board", b"\r\n>>> raw REPL; CTRL-B to exit\r\n>R\x01\x80\x00\x01"),
     ("board", b"\x04abcdef012345\r\n\x04\x04>"),
-    ("host", b"\x05A\x01" + info.CODE[:256]),
+    ("host", b"\x05A\x01" + QUESTION[:256]),
     ("board", b"R\x01\x80\x00\x01" + CREDITS),
-    ("host", info.CODE[256:] + b"\x04"),
+    ("host", QUESTION[256:] + b"\x04"),
     ("board", b"\x04" + ABOUT + b"\x04\x04>"),
     ("host", b"\x05A\x01print('hi')\n_q(b'wxyz')\x04"),
     ("board", b"R\x01\x80\x00\x01\x04hi\r\nwxyz\x04\x04>"),

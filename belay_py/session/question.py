@@ -1,0 +1,70 @@
+"""Asking a board what it is, whatever it is doing, and restarting it before that where that is wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+from belay_py.errors import ProtocolViolation
+from belay_py.protocol import BoardReset, Finished
+from belay_py.session import info, nonces, restarting
+from belay_py.session.integrity import Integrity
+from belay_py.session.outcomes import Expired
+
+if TYPE_CHECKING:
+    from belay_py.session.channel import Channel
+    from belay_py.session.restarting import RestartAtConnect
+
+# The question is 1.2 KB, answered within milliseconds at a prompt: 0.2 s at 115200 baud, 1.5 s at 9,600.
+_LONGEST_ANSWER = 4.0
+
+
+class Reply(NamedTuple):
+    """What a board has answered, and how many seconds that took."""
+
+    event: Finished | BoardReset
+    round_trip: float
+
+
+async def ask(
+    channel: Channel, deadline: float, restart: RestartAtConnect = "never", *, baudrate: int | None = None
+) -> Reply:
+    """Bring a board to its prompt, restart it as ``restart`` says, and ask it `info.code`.
+
+    It is asked twice if need be: a chip that restarts right after the handshake, above all one that the opening of its
+    port has reset, forgets the question without a word. With the port's ``baudrate`` all is checked from here on; see
+    `belay_py.session.integrity`. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and what `restarting.restart`
+    raises.
+    """
+    time = asyncio.get_running_loop().time
+    await channel.enter(deadline)
+    if restart in ("soft", "hard"):
+        await restarting.restart(channel, restart, deadline)
+    began = time()
+    try:
+        event = await _ask(channel, min((began + deadline) / 2, began + _LONGEST_ANSWER), baudrate)
+        if isinstance(event, Finished):
+            return Reply(event, time() - began)
+    except (Expired, ProtocolViolation):
+        if time() >= deadline:
+            raise
+    await channel.enter(deadline)
+    began = time()
+    return Reply(await _ask(channel, deadline, baudrate), time() - began)
+
+
+async def _ask(channel: Channel, deadline: float, baudrate: int | None) -> Finished | BoardReset:
+    if baudrate is not None:
+        await Integrity.install(channel, baudrate, deadline)
+    return await channel.ask(_question(), deadline)
+
+
+def read(channel: Channel, reply: Reply) -> info.Answer:
+    """Read an answer. Raises `ProtocolViolation` when it is none."""
+    features = channel.repl.features
+    assert features is not None, "it has answered at its prompt"
+    return info.parse(reply.event.output, raw_paste=features.raw_paste, window=features.window)
+
+
+def _question() -> bytes:
+    return info.code(nonces.of_life())

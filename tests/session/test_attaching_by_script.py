@@ -1,0 +1,70 @@
+"""Connecting to boards that do what no real one does on demand while they are restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from belay_py import ConnectionFailed, DeviceSession
+from belay_py.session.restarting import RESET_CHIP
+from belay_py.testing import Lose, Raise, ScriptedBoard, Silence
+
+
+@pytest.mark.parametrize("away", [None, 1.0], ids=["link stays", "link goes away"])
+async def test_a_chip_whose_port_goes_away_is_waited_for(away: float | None) -> None:
+    board = ScriptedBoard()
+    board.away = away
+    session = DeviceSession(board.port)
+    await session.connect(reset="hard")
+    assert session.attached is False
+    assert board.boots == 2
+    assert board.connections == (1 if away is None else 2)
+    assert session.generation == 1
+    await session.close()
+
+
+async def test_a_board_that_cannot_reset_its_chip() -> None:
+    board = ScriptedBoard()
+    answer = board._housekeeping.answer
+
+    def without_machine(code: bytes) -> Any:
+        return (Raise("ImportError", "no module named 'machine'"),) if code == RESET_CHIP else answer(code)
+
+    board._housekeeping.answer = without_machine  # type: ignore[method-assign]  # scripts get no code of a session's own
+    session = DeviceSession(board.port)
+    with pytest.raises(ConnectionFailed, match=r"cannot reset its chip by itself \(ImportError: no module named"):
+        await session.connect(reset="hard")
+    assert not board.connected
+    await session.connect(reset="soft")
+    await session.close()
+
+
+@pytest.mark.parametrize("answer", [(Silence(),), (Lose(),)], ids=["says nothing", "is lost"])
+async def test_a_question_that_a_restart_swallows_is_asked_again_and_a_lost_link_is_not(answer: Any) -> None:
+    board = ScriptedBoard()
+    board.about = answer
+    session = DeviceSession(board.port, connection_timeout=20)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    if isinstance(answer[0], Silence):
+        loop.call_later(1, board.restart)
+        loop.call_later(1, setattr, board, "about", None)
+        await session.connect()
+        assert loop.time() - began < 6
+    else:
+        with pytest.raises(ConnectionFailed, match="lost during the handshake"):
+            await session.connect()
+    await session.close()
+
+
+async def test_a_board_that_keeps_no_name_of_its_life() -> None:
+    board = ScriptedBoard(marks=False)
+    session = DeviceSession(board.port)
+    await session.connect()
+    await session.disconnect()
+    await session.connect()
+    assert session.attached is None
+    assert session.boot_epoch == 2
+    await session.close()
