@@ -97,6 +97,7 @@ class Bench:
         """Let one fault happen, judge what it does, and prove that the session works afterwards."""
         conversation, limits, judge = fault.conversation, self._limits, self._report.judge
         await self._begin(conversation)
+        epoch = self.session.boot_epoch
         await self._wire.reset()
         line = self._line_of(fault)
         line.at(fault.offset, _FAULTS[fault.kind]())
@@ -112,7 +113,8 @@ class Bench:
         happened = not line.armed
         try:
             end = judge.end(fault, outcome, self._right, error, self.session)
-            judge.runs(fault, error, await self._mend(fault, happened=happened))
+            runs = await self._mend(fault, happened=happened)
+            judge.runs(fault, error, runs, told=self.session.boot_epoch != epoch)
         except WrongEnd as wrong:
             end = self._report.fail(fault, wrong)
             happened = True

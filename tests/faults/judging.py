@@ -96,16 +96,16 @@ class Judge:
             return self._name(fault, error) if self._integrity else WRONG_RESULT
         return self._name(fault, error)
 
-    def runs(self, fault: Fault, error: Exception | None, runs: int | None) -> None:
-        """Judge how often its code ran; None: the board has restarted since."""
+    def runs(self, fault: Fault, error: Exception | None, runs: int | None, *, told: bool) -> None:
+        """Judge how often its code ran; None: the board has restarted since. ``told``: the session has noticed that."""
+        expected = fault.conversation.runs
         if runs is None:
-            if self._is_exact(fault):
-                raise WrongEnd("the board has restarted")
+            # Noise can be a request for a restart.
+            if fault.kind in BREAKS or not told:
+                raise WrongEnd(f"the board has restarted{'' if told else ', which nobody was told'}")
         elif getattr(error, "outcome", None) == "not_started" and runs:
             raise WrongEnd(f"the code ran {runs} times, and {error!r} says that it did not")
-        elif self._is_exact(fault) and (
-            runs > fault.conversation.runs or (error is None and runs == 0 < fault.conversation.runs)
-        ):
+        elif self._is_exact(fault) and (runs > expected or (error is None and runs != expected)):
             raise WrongEnd(f"the code ran {runs} times, and it ended in {error!r}")
 
     def _wrong(self, fault: Fault, what: str) -> str:
