@@ -1,4 +1,7 @@
-"""What boards answer to this package's own questions: a dict that they printed last, of which nothing is believed."""
+"""What boards answer to this package's own questions: a dict that they printed last, of which nothing is believed.
+
+A number may follow it, a hash of its text: a byte that a noisy wire changes is not to make another board of it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ def read(output: bytes, kinds: Mapping[str, Kind]) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what noise looks like to Python, which tells a user nothing
-            answers = literal(output.splitlines()[-1].decode())
+            answers = literal(_checked(output.splitlines()[-1].decode()))
     except (LookupError, TypeError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
         raise ValueError(f"no literal ({type(error).__name__})") from error
     if not isinstance(answers, dict):
@@ -31,6 +34,24 @@ def read(output: bytes, kinds: Mapping[str, Kind]) -> dict[str, Any]:
         if answers.get(name) is not None and not _is(kind, answers[name]):
             raise ValueError(f"{name!r} is something else")
     return answers
+
+
+def hashed(text: str) -> int:
+    """Return the hash of an answer's text, which fits the small integers of every board."""
+    found = 0
+    for character in text:
+        found = (found * 31 + ord(character)) % 16777213
+    return found
+
+
+def _checked(line: str) -> str:
+    """Return the answer of a line without its hash. Raises `ValueError` where that is another one's."""
+    text, _, number = line.rpartition(" ")
+    if not text.endswith("}"):
+        return line  # no hash was sent
+    if number != str(hashed(text)):
+        raise ValueError("it was damaged on its way")
+    return text
 
 
 def _is(kind: Kind, value: object) -> bool:

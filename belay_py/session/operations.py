@@ -90,10 +90,12 @@ class Operations:
         if channel.repl.doubted:
             channel = await self._proved(channel, deadline)
         started = time.perf_counter()
+        begun = False
         try:
             integrity = channel.integrity
             if len(source) > ALWAYS_FITS and integrity is None:
                 await require_room(channel, source, deadline)
+            begun = True  # what went before was no code of the caller's
             if stdin is not None:
                 stdin.feed(channel)
             if integrity is None:
@@ -103,7 +105,7 @@ class Operations:
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             if stdin is not None:
                 stdin.stop()
-            await self.end_badly(channel, error, may_have_run=channel.may_have_started)
+            await self.end_badly(channel, error, may_have_run=begun and channel.may_have_started)
         unread = stdin is not None and stdin.stop()
         if isinstance(event, BoardReset):
             await self.recovery.bring_back(channel, restarted=True, boot_output=to_text(event.boot_output))
