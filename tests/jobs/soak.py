@@ -93,7 +93,7 @@ class Soak:
         """Look at this process once a second."""
         while True:
             await asyncio.sleep(1)
-            self.samples["memory"].append(_memory())
+            self.samples["memory"].append(memory())
             self.samples["descriptors"].append(_descriptors())
             self.samples["tasks"].append(len(asyncio.all_tasks()))
             self.samples["threads"].append(threading.active_count())
@@ -148,9 +148,9 @@ def _descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def _memory() -> float:
-    """The megabytes that this process has in memory, of which other programs share none."""
-    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+def memory(pid: int | None = None) -> float:
+    """The megabytes that a process, this one by default, has in memory, of which other programs share none."""
+    resident, shared = map(int, Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1:3])
     return (resident - shared) * PAGE / 2**20
 
 

@@ -248,18 +248,18 @@ async def _all(work: Iterable[Awaitable[None]]) -> None:
 
 def run(size: Size, **options: Any) -> Report:
     """Do it in an event loop of its own; nothing may be left at the end."""
-    before = _there_is()
+    before = there_is()
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         fleet = Fleet(size, **options)
         report = loop.run_until_complete(fleet.run())
         loop.run_until_complete(loop.shutdown_default_executor())
     del fleet
     gc.collect()
-    report.left += sorted(_there_is() - before)
+    report.left += sorted(there_is() - before)
     return report
 
 
-def _there_is() -> set[str]:
+def there_is() -> set[str]:
     """The descriptors, threads and children of this process."""
     here = Path("/proc/self")
     children = {f"child {pid}" for task in here.glob("task/*/children") for pid in task.read_text().split()}
