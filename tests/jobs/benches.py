@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from belay_py.testing import Corrupt, Cut, Drop, Duplicate, FaultyWire
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
 
     from belay_py import DeviceSession
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READ: Final = "try:\n print(open('runs').read())\nexcept OSError:\n print()"
 CLEAR: Final = "open('runs', 'w').close()"
 
-_LOST: Final = {"Disconnected", "OutcomeUnknown", "ConnectionFailed", "DeviceNotFound", "SessionTimeout"}
+_LOST: Final = {"Disconnected", "OutcomeUnknown", "ConnectionFailed", "DeviceNotFound", "DeviceBusy", "SessionTimeout"}
 _RESTARTED: Final = {*_LOST, "BoardWasReset"}
 EXCUSED: Final = {
     "unplugged": _RESTARTED,
@@ -39,9 +39,12 @@ EXCUSED: Final = {
     "corrupt": {*_RESTARTED, "ProtocolViolation"},
     "drop": {*_RESTARTED, "ProtocolViolation"},
     "duplicate": {*_RESTARTED, "ProtocolViolation"},
-    "hung": {"SessionTimeout"},
+    "hung": {"DeviceBusy", "SessionTimeout"},
 }
-"""Which errors a fault may cause. A lost link is also met as a port that is away or does not answer."""
+"""Which errors a fault may cause. A lost link is also met as a port that is away or does not answer,
+and by others as a board that somebody has for too long."""
+_SILENCE: Final = ("stall", "half-open")
+"""In the integrity mode a board that is silent for a second while it reads code counts as damage, too."""
 NOISE: Final = ("corrupt", "drop", "duplicate")
 """Only with the integrity mode: without it a wrong result is no wonder."""
 _FOLLOWED = 300.0
@@ -134,7 +137,15 @@ class Bench:
         while self.troubles and (self.troubles[0].healed or now) < now - _FOLLOWED:
             self.troubles.popleft()
 
-    def since(self, began: float) -> list[str]:
+    def excuses(self, began: float, error: BelayError) -> bool:
+        """Whether one of the faults that something has met, which began at that time, may cause that error."""
+        name = type(error).__name__
+        return any(
+            name in EXCUSED[kind] or (self.integrity and kind in _SILENCE and name == "ProtocolViolation")
+            for kind in self.met(began)
+        )
+
+    def met(self, began: float) -> list[str]:
         """Which kinds of fault something has met that began at that time."""
         return [trouble.kind for trouble in self.troubles if trouble.healed is None or trouble.healed >= began]
 
@@ -172,8 +183,12 @@ class Bench:
                     return
                 else:
                     mask = 1 << chance.randrange(8)
-                    fault = {"corrupt": lambda: Corrupt(mask), "drop": Drop, "duplicate": Duplicate}[kind]
-                    await self._armed(line, chance.randrange(400), fault)
+                    faults: dict[str, Callable[[], WireFault]] = {
+                        "corrupt": lambda: Corrupt(mask),
+                        "drop": Drop,
+                        "duplicate": Duplicate,
+                    }
+                    await self._armed(line, chance.randrange(400), faults[kind])
                     return
                 await asyncio.sleep(while_)
                 if kind == "half-open":
