@@ -162,10 +162,10 @@ class Bench:
 
     # -- faults -------------------------------------------------------------------------------------------------
 
-    async def strike(self, kind: str, chance: random.Random) -> None:
-        """Let a fault happen, for a while, and make everything whole again."""
+    async def strike(self, kind: str, chance: random.Random, longest: float) -> None:
+        """Let a fault happen, for up to ``longest`` seconds, and make everything whole again."""
         line = chance.choice((self.wire.to_board, self.wire.to_host))
-        while_ = chance.choice((0.1, 1.0, 6.0)) * chance.random()
+        while_ = min(longest, chance.choice((0.1, 1.0, 6.0)) * chance.random())
         with self.trouble(kind):
             try:
                 if kind == "unplugged":
