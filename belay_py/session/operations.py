@@ -200,7 +200,8 @@ class Operations:
         may_have_run = may_have_run and not (sent and sent.not_started)
         did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
         did_not_run |= isinstance(error, Restarted) and error.not_started
-        if standing.boot_epoch != epoch:
+        # A recovery that failed has not counted the epoch, and the board has restarted all the same.
+        if standing.boot_epoch != epoch or isinstance(error, Restarted):
             if did_not_run:
                 raise BoardWasReset(
                     "the board restarted before the code arrived, which did not run: its variables are gone",

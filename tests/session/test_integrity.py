@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import DeviceSession, ExecutionError, ProtocolViolation, SessionTimeout
+from belay_py import BelayError, DeviceSession, ExecutionError, ProtocolViolation, SessionTimeout
 from belay_py.errors import BoardWasReset, CodeTooLarge
 from belay_py.session import integrity_code
+from belay_py.testing import Cut, FaultyWire
+from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +104,40 @@ async def test_a_restart_that_nobody_saw_is_told_before_any_code_runs(make_pty_b
         assert caught.value.outcome == "not_started"
         assert session.boot_epoch == epoch + 1
         assert (await session.execute("print('ran')")).output == "ran\n"
+
+
+async def test_a_restart_that_nobody_saw_is_told_too_when_the_link_is_lost_after_it() -> None:
+    async with VirtualBoard() as board, FaultyWire(board.port) as wire:
+        session = checked(wire.port)
+        await session.connect()
+        length = await _restart_unseen(session, wire, None)
+        ends = [await _restart_unseen(session, wire, place) for place in range(length - 1, 0, -length // 20)]
+        await session.close()
+    # From the bytes that tell of it on, whatever happens then; before them nobody can know.
+    assert "BoardWasReset" in ends
+    assert set(ends) <= {"BoardWasReset", "OutcomeUnknown", "Disconnected"}
+
+
+async def _restart_unseen(session: DeviceSession, wire: FaultyWire, place: int | None) -> Any:
+    """Restart the board behind its session's back, and execute; cut the wire after so many bytes of the answer.
+
+    Return the error's name, or without a cut how many bytes there were.
+    """
+    channel = session._standing.channel
+    assert channel is not None
+    await channel.soft_reset(session._standing.deadline(5))
+    await channel.enter(session._standing.deadline(5))
+    await wire.reset()
+    if place is not None:
+        wire.to_host.at(place, Cut())
+    with pytest.raises(BelayError) as caught:
+        await session.execute("print('ran')")
+    if place is None:
+        return wire.to_host.passed
+    await wire.until_cut()
+    await wire.replug()
+    await session.reconnect()
+    return type(caught.value).__name__
 
 
 @pytest.mark.parametrize("raw_paste", ["refused", "absent"])
