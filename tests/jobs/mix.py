@@ -8,6 +8,7 @@ import contextlib
 import logging
 import random
 import time
+import traceback
 from collections import Counter
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
@@ -159,7 +160,7 @@ class Mix:
             elif "\n" in str(error) or not str(error):
                 self.wrong.append(f"{names}: not one line: {error!r}")
         except Exception as error:  # noqa: BLE001  what must not be is told
-            self.wrong.append(f"{names}: a foreign exception: {error!r}")
+            self.wrong.append(f"{names}: a foreign exception: {''.join(traceback.format_exception(error))}")
         else:
             if len(benches) == 1:
                 self.count(benches, began, "right")
