@@ -139,11 +139,13 @@ class Bench:
 
     def excuses(self, began: float, error: BelayError) -> bool:
         """Whether one of the faults that something has met, which began at that time, may cause that error."""
-        name = type(error).__name__
-        return any(
-            name in EXCUSED[kind] or (self.integrity and kind in _SILENCE and name == "ProtocolViolation")
-            for kind in self.met(began)
-        )
+        met, name = self.met(began), type(error).__name__
+        if name == "ProtocolViolation" and any(kind in met for kind in _SILENCE if self.integrity):
+            return True
+        # The board was met at the prompt of its restart, and the next fault came before it could be asked about that.
+        if name == "ProtocolViolation" and len(met) > 1 and not {"reset", "unplugged"}.isdisjoint(met):
+            return getattr(error, "outcome", None) == "not_started"
+        return any(name in EXCUSED[kind] for kind in met)
 
     def met(self, began: float) -> list[str]:
         """Which kinds of fault something has met that began at that time."""
