@@ -140,12 +140,13 @@ class Bench:
     def excuses(self, began: float, error: BelayError) -> bool:
         """Whether one of the faults that something has met, which began at that time, may cause that error."""
         met, name = self.met(began), type(error).__name__
-        if name == "ProtocolViolation" and any(kind in met for kind in _SILENCE if self.integrity):
+        if name != "ProtocolViolation" or not {*NOISE}.isdisjoint(met):
+            return any(name in EXCUSED[kind] for kind in met)
+        if self.integrity and not {*_SILENCE}.isdisjoint(met):
             return True
         # The board was met at the prompt of its restart, and the next fault came before it could be asked about that.
-        if name == "ProtocolViolation" and len(met) > 1 and not {"reset", "unplugged"}.isdisjoint(met):
-            return getattr(error, "outcome", None) == "not_started"
-        return any(name in EXCUSED[kind] for kind in met)
+        restarted = not {"reset", "unplugged"}.isdisjoint(met)
+        return restarted and len(met) > 1 and getattr(error, "outcome", None) == "not_started"
 
     def met(self, began: float) -> list[str]:
         """Which kinds of fault something has met that began at that time."""
