@@ -199,7 +199,10 @@ class Link:
         finally:
             self._opening = None
         if self._lifecycle.state is not _State.CONNECTING:
-            # A disconnect came between the opening's end and this; `_end` closes what was opened.
+            # A disconnect came between the opening's end and this. Until the port is closed the turn is not another's:
+            # in a manager a slot goes with it.
+            connection.channel.close()
+            await connection.channel.closed()
             raise SessionClosed("the session was disconnected while it was connecting")
         return connection
 

@@ -118,3 +118,25 @@ def check(task: asyncio.Task[Any], *, may_be_connected: bool) -> None:
     assert error is None or isinstance(error, BelayError), error
     if not (may_be_connected and re.search("(CONNECTED|IDLE): connecting has stopped", str(error))):
         assert not isinstance(error, IllegalTransition), error
+
+
+@pytest.mark.parametrize("ending", ["close the session", "remove", "replace"])
+@pytest.mark.parametrize("use", ["lease", "warm up", "connect"])
+async def test_a_port_that_was_opened_too_late_is_closed_before_its_slot_is_free(use: str, ending: str) -> None:
+    ticks, goes_on = 0, True
+    while goes_on and ticks < MOST_TICKS:
+        board = ScriptedBoard()
+        manager, _ = manager_with(close_grace=0, max_sessions=1)
+        async with manager:
+            session = await manager.create_session("a", board.port, connect=False)
+            works = [stranger(USES[use](manager, session))]
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            goes_on, ticks = not works[0].done(), ticks + 1
+            works.append(stranger(ENDINGS[ending](manager, session)))
+            while not all(work.done() for work in works):
+                assert not board.connected or manager._pool.plan.slots == 1
+                await asyncio.sleep(0)
+            for work in works:
+                assert work.exception() is None or isinstance(work.exception(), BelayError)
+        assert not board.connected
