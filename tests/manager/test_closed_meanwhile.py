@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BelayError, DeviceSessionState, IllegalTransition
+from belay_py import BelayError, ConnectionFailed, DeviceSessionState, IllegalTransition, SessionClosed
 from belay_py.testing import ScriptedBoard
 
 from .watching import manager_with
@@ -140,3 +140,25 @@ async def test_a_port_that_was_opened_too_late_is_closed_before_its_slot_is_free
             for work in works:
                 assert work.exception() is None or isinstance(work.exception(), BelayError)
         assert not board.connected
+
+
+async def test_no_session_is_made_for_a_device_that_is_forgotten_while_a_lease_of_several_begins() -> None:
+    async def fail(session: DeviceSession) -> None:
+        await asyncio.sleep(1)
+        raise ValueError("no sensor")
+
+    boards = {"a": ScriptedBoard(), "b": ScriptedBoard()}
+    manager, _ = manager_with(close_grace=0)
+    async with manager:
+        await manager.create_session("b", boards["b"].port, connect=False)
+        creating = stranger(manager.create_session("a", boards["a"].port, on_connect=fail))
+        await asyncio.sleep(0.5)
+        # It gets the board when the creation fails, and the device goes in the turn in which the lease begins.
+        leasing = stranger(manager.lease("a", "b", timeout=5).acquire())
+        with pytest.raises(ConnectionFailed, match="no sensor"):
+            await creating
+        with pytest.raises(SessionClosed, match="removed"):
+            await leasing
+        assert manager.ids() == ("b",)
+        assert not boards["a"].connected
+    assert not any(board.connected for board in boards.values())
