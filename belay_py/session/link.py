@@ -138,8 +138,10 @@ class Link:
     async def _disconnect(
         self, reason: events.DisconnectReason = "requested", error: Exception | None = None, *, stop: bool = True
     ) -> None:
-        if self._ending is None:
-            if not self._lifecycle.allows("disconnect"):
+        allowed = self._lifecycle.allows("disconnect")
+        # One that is done is forgotten a turn of the loop later, in which the next connect may have begun already.
+        if self._ending is None or (allowed and self._ending.done()):
+            if not allowed:
                 return
             self._lifecycle.fire("disconnect")
             standing = self._standing
@@ -271,6 +273,8 @@ class Link:
             settle()
 
     def _ended(self, settle: Callable[[], None], ending: asyncio.Task[None]) -> None:
+        if self._ending is not ending:
+            return  # the next connection is being ended
         self._ending = None
         if ending.cancelled() and self._lifecycle.state is _State.DISCONNECTING:
             settle()  # a loop that is shut down has cancelled it before it began

@@ -6,13 +6,21 @@ Each use of a session begins at every tick of each of its endings, and each endi
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BelayError, ConnectionFailed, DeviceSessionState, IllegalTransition, SessionClosed
+from belay_py import (
+    BelayError,
+    ConnectionFailed,
+    DeviceSession,
+    DeviceSessionState,
+    IllegalTransition,
+    SessionClosed,
+)
 from belay_py.testing import ScriptedBoard
 
 from .watching import manager_with
@@ -20,7 +28,7 @@ from .watching import manager_with
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from belay_py import DeviceSession, DeviceSessionManager
+    from belay_py import DeviceSessionManager
 
 ON_A_VIRTUAL_CLOCK = True
 
@@ -162,3 +170,20 @@ async def test_no_session_is_made_for_a_device_that_is_forgotten_while_a_lease_o
         assert manager.ids() == ("b",)
         assert not boards["a"].connected
     assert not any(board.connected for board in boards.values())
+
+
+async def test_a_connect_that_begins_as_the_connection_before_ends_is_ended_like_any_other() -> None:
+    for ticks in itertools.product(range(8), range(8)):
+        board = ScriptedBoard()
+        session = DeviceSession(board.port)
+        await session.connect()
+        others = []
+        for work, wait in zip((session.disconnect(), session.connect()), ticks, strict=True):
+            others.append(stranger(work))
+            for _ in range(wait):
+                await asyncio.sleep(0)
+        await session.close()
+        assert session.state is DeviceSessionState.DISPOSED, ticks
+        await asyncio.wait(others)
+        assert all(other.exception() is None or isinstance(other.exception(), BelayError) for other in others)
+        assert not board.connected
