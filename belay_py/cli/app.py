@@ -18,6 +18,7 @@ from belay_py.cli.info import info
 from belay_py.cli.monitor import monitor
 from belay_py.cli.repl import repl
 from belay_py.cli.virtual import virtual
+from belay_py.cli.wire import wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ _app.command("devices")(devices)
 _app.command("detect")(detect)
 _app.command("config")(config)
 _app.command("virtual")(virtual)
+_app.command("wire")(wire)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -198,7 +198,7 @@ class Lease(Generic[_T]):
     async def _make_ready(self, stale: list[Member], deadline: float) -> Claim | None:
         """Connect and check boards; where some do not work and others fit, return a claim on those instead."""
         try:
-            await make_ready(stale, deadline)
+            await make_ready(stale, deadline, patient=bool(self.claim.keys))
         except BaseException as error:
             if self._seats is None and isinstance(error, BelayError):
                 raise self._ended_by_force() from None

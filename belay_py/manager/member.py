@@ -7,15 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from belay_py import events
-from belay_py.devices.identity import makes_its_board
-from belay_py.errors import (
-    BelayError,
-    BoardWasReset,
-    ConnectionFailed,
-    IdentityChanged,
-    SessionClosed,
-    SessionTimeout,
-)
+from belay_py.devices.whereabouts import Whereabouts
+from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, SessionClosed, SessionTimeout
 from belay_py.manager.claims import CALL, Claim, Kind
 from belay_py.manager.stopping import stop
 from belay_py.session.keeping import keep
@@ -77,10 +70,12 @@ class Member:
         self._endings_before = 0
         """How often it had been disconnected on purpose when that began."""
         self._pool = pool
-        self.unique_id: str | None = None
-        """The board's, once it was connected."""
+        self.whereabouts = Whereabouts(options.port, pool.comports)
+        """Where its board is, and what is known of it, from one session to the next."""
         self.relies_on: int | None = None
         """The life of the board, by its boot epoch, on which who has the turn relies."""
+        self.is_awaited = False
+        """Whether its board was lost and is being connected again: whoever wants it waits for it."""
         self.was_lost = False
         """Whether its link has ended by itself, or its board could not be brought back into step."""
 
@@ -100,6 +95,7 @@ class Member:
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
             self.link_errors = 0
+            self.session._standing.whereabouts = self.whereabouts  # noqa: SLF001  a keeper and what it keeps
             keep(self.session, self)
             self.watch_changes()
             self._pool.emit(events.SessionCreated(session=self.session), self)
@@ -163,7 +159,9 @@ class Member:
             raise why()
         epoch = self.relies_on
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
-        await self.session._link.connect_in_turn(limit)  # noqa: SLF001  a keeper and what it keeps
+        # Who holds a lease is told at once that his board is away: he keeps it from others while he waits.
+        patient = self.is_awaited and self.claim is not None and self.claim.kind is Kind.CALL
+        await self.session._link.connect_in_turn(limit, patient=patient)  # noqa: SLF001  a keeper and what it keeps
         if epoch is not None and standing.boot_epoch != epoch:
             self.relies_on = standing.boot_epoch
             raise BoardWasReset(
@@ -172,8 +170,13 @@ class Member:
                 outcome="not_started",
             )
 
+    @property
+    def prepares(self) -> bool:
+        """See `Keeper`."""
+        return (self._pool.on_connect or self._on_connect) is not None
+
     async def set_up(self, deadline: float) -> None:
-        """See `Keeper`: look whether it is the same board as before, and prepare it."""
+        """See `Keeper`."""
         try:
             await self._set_up(deadline)
         except SessionClosed:
@@ -184,16 +187,6 @@ class Member:
 
     async def _set_up(self, deadline: float) -> None:
         assert self.session is not None, "a session that connects is there"
-        found = self.session.info.unique_id
-        if found is not None and self.unique_id not in (None, found) and not makes_its_board(self.options.port):
-            expected, self.unique_id = self.unique_id or "", None  # the next connect takes whatever is there
-            raise IdentityChanged(
-                f"the board of {self.key!r} was {expected}, and now {found} is at {self.options.port}; plug the right "
-                "one in, or connect() again to go on with this one",
-                expected=expected,
-                found=found,
-            )
-        self.unique_id = found or self.unique_id
         if self._preparing is not None:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
@@ -256,7 +249,7 @@ class Member:
                 pool.passing_over.end(self)
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
-                if self.was_lost:
+                if self.was_lost or event.reason == "identity changed":
                     pool.passing_over.begin(self)
                 if self.was_lost and self.claim is not None and self.relies_on is None:
                     self.relies_on = self.standing.boot_epoch  # several operations of one call rely on it too
@@ -267,7 +260,7 @@ class Member:
                     pool.admission.closed(self.key)
             case events.BoardReset():
                 # What on_connect itself restarts it goes on to prepare.
-                self.is_prepared = self._preparing is not None or (self._pool.on_connect or self._on_connect) is None
+                self.is_prepared = self._preparing is not None or not self.prepares
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)

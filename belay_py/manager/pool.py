@@ -20,6 +20,7 @@ from belay_py.session.listeners import Subscriptions
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from belay_py.devices.discovery import Comports
     from belay_py.events import DisconnectReason, Listener, SessionEvent
     from belay_py.manager.leases import Lease
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
@@ -63,6 +64,8 @@ class Pool:
         """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
+        self.comports: Comports | None = None
+        """What lists the ports, in place of the system."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}
         """Boards that are left alone, and what to tell those who want them."""
         self.at_close: list[Callable[[], None]] = []

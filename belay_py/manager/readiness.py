@@ -33,18 +33,19 @@ def is_fresh(standing: Standing, now: float) -> bool:
     return channel is not None and channel.in_step and now - standing.last_begun < standing.options.check_after
 
 
-async def make_ready(members: list[Member], deadline: float) -> None:
+async def make_ready(members: list[Member], deadline: float, *, patient: bool) -> None:
     """Connect and check the boards of one lease, which holds them, at the same time.
 
+    ``patient``: a lost board that is being connected again is waited for; who may have another one does not wait.
     Raises what the first one raises that fails, when the others have come to an end too.
     """
     if len(members) == 1:
-        await _make_ready(members[0], deadline)
+        await _make_ready(members[0], deadline, patient=patient)
         return
-    await _all([_make_ready(member, deadline) for member in members])
+    await _all([_make_ready(member, deadline, patient=patient) for member in members])
 
 
-async def _make_ready(member: Member, deadline: float) -> None:
+async def _make_ready(member: Member, deadline: float, *, patient: bool) -> None:
     if member.forgotten:  # between the lease's beginning and this task's
         raise SessionClosed(f"the session {member.key!r} was removed; create it anew")
     session = member.make_session()
@@ -57,7 +58,7 @@ async def _make_ready(member: Member, deadline: float) -> None:
         except LOOKS_BROKEN:
             await link.reconnect(deadline)
         return
-    await link.connect(min(deadline, _now() + member.options.connection_timeout))
+    await link.connect(min(deadline, _now() + member.options.connection_timeout), patient=patient and member.is_awaited)
 
 
 async def give_a_sign(member: Member, deadline: float) -> None:

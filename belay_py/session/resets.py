@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from belay_py.text import to_text
 from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from belay_py.session.channel import Channel
     from belay_py.session.link import Link
     from belay_py.session.recovery import Recovery
@@ -50,18 +53,30 @@ class Resets:
 
     async def soft(self, timeout: float | None) -> Boot:
         """Restart the interpreter. See `DeviceSession.soft_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._soft(timeout)
 
     async def hard_by_lines(self, timeout: float | None) -> Boot:
         """Restart the chip by the lines of its port, whatever runs there. See `DeviceSession.hard_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._hard_by_lines(timeout)
 
     async def hard(self, timeout: float | None) -> Boot:
         """Restart the chip by its own code and connect to it again. See `DeviceSession.hard_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._hard(timeout)
+
+    @contextlib.contextmanager
+    def _asked_for(self) -> Iterator[None]:
+        """An operation that wants the board to restart."""
+        standing = self._standing
+        standing.restart_is_ours = True
+        try:
+            with standing.counters.operation():
+                yield
+        finally:
+            # A recovery that goes on may see the restart yet.
+            standing.restart_is_ours = standing.restart_is_ours and self._recovery.running
 
     async def _soft(self, timeout: float | None) -> Boot:
         standing = self._standing
@@ -76,7 +91,7 @@ class Resets:
             ) from error.__cause__
         except Expired:
             # Ctrl-D at a verified prompt is a restart, if a slow one.
-            ready = await self._recovery.bring_back(channel, restarted=not channel.tells_restarts)
+            ready = await self._recovery.bring_back_in_time(channel, restarted=not channel.tells_restarts)
             outcome = "it is ready again" if ready else f"and since then {standing.trouble}"
             raise SessionTimeout(
                 f"the board did not finish its restart before the deadline; {outcome}", recovered=ready
@@ -101,7 +116,7 @@ class Resets:
             standing.lifecycle.flip("begin")
             try:
                 await channel.reset_chip(
-                    await profile_of(standing.options.port, standing.options.communication.profile)
+                    await profile_of(standing.whereabouts.port, standing.options.communication.profile)
                 )
             except LinkLost:
                 await self._connect(deadline, endings)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # The last line of a traceback, `ValueError: bad`, or the whole of one when the board has no memory for more
 # (raw-paste then sends `MemoryError: ...` with no `Traceback` line).
 _LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$", re.DOTALL)
-_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<function>.*))?$')
-_ERRNO = re.compile(r"^(?:\[Errno (?P<number>-?\d+)\] ?(?P<name>.*)|(?P<bare>-?\d+))$", re.DOTALL)
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>[0-9]{1,9})(?:, in (?P<function>.*))?$')
+_ERRNO = re.compile(r"^(?:\[Errno (?P<number>-?[0-9]{1,9})\] ?(?P<name>.*)|(?P<bare>-?[0-9]{1,9}))$", re.DOTALL)
 _NOTE: Final = "On the board: "
 STDIN: Final = "<stdin>"
 """What boards call code that came through the REPL."""
