@@ -210,6 +210,10 @@ class Lease(Generic[_T]):
             return other
         if self._seats is None:
             raise self._ended_by_force()
+        closed = [key for key in self.claim.granted if self._pool.members[key].session is None]
+        if closed:  # by others, who may: while one board of several gets ready, another one is not in use
+            self.release()
+            raise SessionClosed(f"{' and '.join(closed)} was closed while its lease began; take another one")
         for member in stale:
             member.relies_on = member.standing.boot_epoch
         return None

@@ -187,3 +187,24 @@ async def test_a_connect_that_begins_as_the_connection_before_ends_is_ended_like
         await asyncio.wait(others)
         assert all(other.exception() is None or isinstance(other.exception(), BelayError) for other in others)
         assert not board.connected
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["connected before", "connected for the lease"])
+async def test_a_lease_of_several_of_which_one_is_closed_as_it_begins_is_none(*, is_connected: bool) -> None:
+    async def take_long(session: DeviceSession) -> None:
+        await asyncio.sleep(2)
+
+    boards = {"a": ScriptedBoard(), "b": ScriptedBoard()}
+    manager, _ = manager_with(close_grace=0)
+    async with manager:
+        session = await manager.create_session("a", boards["a"].port, connect=is_connected)
+        await manager.create_session("b", boards["b"].port, connect=False, on_connect=take_long)
+        leasing = stranger(manager.lease("a", "b", timeout=5).acquire())
+        await asyncio.sleep(1)
+        assert boards["a"].connected
+        await session.close()
+        with pytest.raises(SessionClosed, match="a was closed while its lease began"):
+            await leasing
+        assert not manager._pool.leases
+        async with manager.lease("b") as other:
+            await other.execute("1")
