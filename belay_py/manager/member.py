@@ -158,6 +158,11 @@ class Member:
                 outcome="not_started",
             )
 
+    def before_connect(self) -> None:
+        """See `Keeper`."""
+        if self._pool.journaling is not None:
+            self._pool.journaling.before_connect(self)
+
     async def set_up(self, deadline: float) -> None:
         """See `Keeper`: look whether it is the same board as before, and prepare it."""
         assert self.session is not None, "a session that connects is there"
@@ -171,6 +176,8 @@ class Member:
                 found=found,
             )
         self.unique_id = found or self.unique_id
+        if self._pool.journaling is not None:
+            await self._pool.journaling.settle()  # nobody uses a board that the journal does not know of
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:

@@ -82,6 +82,8 @@ class Link:
             await asyncio.shield(self._ending)
         channel = self._standing.channel
         self._lifecycle.fire("connect")
+        if self._standing.keeper is not None:
+            self._standing.keeper.before_connect()
         restart = restart or self._standing.options.reset
         connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
         self._accept(connection, restarted=restart != "never")
