@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
     from belay_py.errors import InvalidCode as InvalidCode
-    from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import JournalError as JournalError
+    from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
     from belay_py.errors import RateLimited as RateLimited

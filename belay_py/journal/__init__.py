@@ -1,4 +1,4 @@
-"""The journal: which boards, sessions, lives and leases there were, and whose; kept in a file that outlives a process."""
+"""The journal: which boards, sessions, lives and leases there were, and whose. Its file outlives the processes."""
 
 from belay_py.journal.contents import JournalContents, read_journal
 from belay_py.journal.journal import Journal

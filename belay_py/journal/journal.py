@@ -206,9 +206,7 @@ class Journal:
         if was_failing:
             _log.warning("the journal %s is written again", self.path)
 
-    def _failed(
-        self, work: _Work, error: Exception
-    ) -> None:
+    def _failed(self, work: _Work, error: Exception) -> None:
         sessions, held, ended = work
         with self._changed:
             self._attempts += 1

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 VERSION: Final = 1
 _OURS: Final = 0x62656C61  # "bela", the application_id by which SQLite files are told apart

@@ -15,6 +15,7 @@ from belay_py.journal.store import KEPT
 
 if TYPE_CHECKING:
     import sqlite3
+
     from belay_py.journal.processes import ProcessMark
     from belay_py.journal.records import LeaseNote
 
@@ -180,8 +181,8 @@ def sessions(store: sqlite3.Connection, connected_of: int | None = None) -> list
         (connected_of,),
     )
     return [
-        SessionRecord(*about, connected=bool(connected), opened=_time(opened), changed=_time(changed), how=how)
-        for *about, connected, opened, changed, how in rows
+        SessionRecord(*row[:7], connected=bool(row[7]), opened=_time(row[8]), changed=_time(row[9]), how=row[10])
+        for row in rows
     ]
 
 
@@ -192,10 +193,7 @@ def leases(store: sqlite3.Connection, held_by: int | None = None) -> list[LeaseR
         "FROM leases WHERE ?1 IS NULL OR (process = ?1 AND ended IS NULL) ORDER BY since, lease_id",
         (held_by,),
     )
-    return [
-        LeaseRecord(*about, since=_time(since), ended=_time_or_none(ended), how=how)
-        for *about, since, ended, how in rows
-    ]
+    return [LeaseRecord(*row[:5], since=_time(row[5]), ended=_time_or_none(row[6]), how=row[7]) for row in rows]
 
 
 def _time(seconds: float) -> datetime:
