@@ -181,8 +181,11 @@ def sessions(store: sqlite3.Connection, connected_of: int | None = None) -> list
         (connected_of,),
     )
     return [
-        SessionRecord(*row[:7], connected=bool(row[7]), opened=_time(row[8]), changed=_time(row[9]), how=row[10])
-        for row in rows
+        SessionRecord(
+            *(session_id, process, board, device_id, port, generation, boot_epoch),
+            *(bool(connected), _time(opened), _time(changed), how),
+        )
+        for session_id, process, board, device_id, port, generation, boot_epoch, connected, opened, changed, how in rows
     ]
 
 
@@ -193,7 +196,10 @@ def leases(store: sqlite3.Connection, held_by: int | None = None) -> list[LeaseR
         "FROM leases WHERE ?1 IS NULL OR (process = ?1 AND ended IS NULL) ORDER BY since, lease_id",
         (held_by,),
     )
-    return [LeaseRecord(*row[:5], since=_time(row[5]), ended=_time_or_none(row[6]), how=row[7]) for row in rows]
+    return [
+        LeaseRecord(process, lease_id, session_id, device_id, holder, _time(since), _time_or_none(ended), how)
+        for process, lease_id, session_id, device_id, holder, since, ended, how in rows
+    ]
 
 
 def _time(seconds: float) -> datetime:

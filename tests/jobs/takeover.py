@@ -26,6 +26,8 @@ from belay_py.virtual import VirtualBoardOptions
 from tests.conftest import PtyBoard
 from tests.manager import takeover
 
+LONGEST_LAG = 1.0  # seconds; a hundred times what the journal rests between two writes
+
 
 async def kill(port: str, journal: Path, count: int, chance: random.Random) -> bool:
     wrong: list[str] = []
@@ -36,25 +38,28 @@ async def kill(port: str, journal: Path, count: int, chance: random.Random) -> b
         took.append(result.told["took"])
         in_a_lease += bool(result.told["found"] and result.told["found"][0]["leases"])
         lags.append(result.lag if result.told["found"] else float("inf"))
+        if lags[-1] > LONGEST_LAG:
+            wrong.append(f"kill {number}: the leases in the journal are {lags[-1]:g} s old")
     contents = read_journal(journal)
     states = sorted({contents.state_of(process) for process in contents.processes})
     died = sum(contents.state_of(process) == "died" for process in contents.processes)
-    print(f"{count} kills, {in_a_lease} of them with a lease that the journal had as held")
-    print(f"takeover (opening, handshake, set-up): median {statistics.median(took):.3f} s, longest {max(took):.3f} s")
+    out = sys.stdout.write
+    out(f"{count} kills, {in_a_lease} of them with a lease that the journal had as held\n")
+    out(f"takeover (opening, handshake, set-up): median {statistics.median(took):.3f} s, longest {max(took):.3f} s\n")
     exact = sum(lag == 0 for lag in lags)
-    print(f"leases in the journal: {exact} as at the kill, the others behind by {max(lags) * 1000:.0f} ms at most")
-    print(f"processes in the journal: {died} died, states {', '.join(states)}")
-    print(f"sessions still open in it: {sum(each.connected for each in contents.sessions)}")
-    print(f"wrong: {len(wrong)}", *wrong, sep="\n  ")
+    out(f"leases in the journal: {exact} as at the kill, the others behind by {max(lags) * 1000:.0f} ms at most\n")
+    out(f"processes in the journal: {died} died, states {', '.join(states)}\n")
+    out(f"sessions still open in it: {sum(each.connected for each in contents.sessions)}\n")
+    out(f"wrong: {len(wrong)}\n" + "".join(f"  {what}\n" for what in wrong))
     return not wrong and died == count
 
 
 async def fight(port: str, seconds: float, *, exclusive: bool) -> bool:
     result = await takeover.fight(port, turns=10**9, seconds=seconds, exclusive=exclusive)
-    print(
-        f"a fight of {seconds:g} s: {result.turns} turns, {result.busy} times refused, the board counted {result.counter}"
-    )
-    print(f"wrong: {len(result.wrong)}", *result.wrong, sep="\n  ")
+    out = sys.stdout.write
+    out(f"a fight of {seconds:g} s: {result.turns} turns, {result.busy} times refused, ")
+    out(f"the board counted {result.counter}\n")
+    out(f"wrong: {len(result.wrong)}\n" + "".join(f"  {what}\n" for what in result.wrong))
     return not result.wrong and result.counter > 0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 import time
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from belay_py import DeviceSession
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]

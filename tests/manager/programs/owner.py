@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import time
+from typing import Any
 
 from belay_py import DeviceBusy, DeviceSession, DeviceSessionManager, SessionTimeout
 from tests.manager import takeover
@@ -147,5 +148,5 @@ async def fight(turns: str, port: str, me: str, seconds: str, exclusive: str) ->
 
 
 if __name__ == "__main__":
-    how = {"load": load, "hold": hold, "succeed": succeed, "serve": serve, "follow": follow, "fight": fight}
+    how: dict[str, Any] = {each.__name__: each for each in (load, hold, succeed, serve, follow, fight)}
     asyncio.run(how[sys.argv[1]](*sys.argv[2:]))
