@@ -199,29 +199,15 @@ class Journal:
                 tables.dismiss(store, self.process, closing, time.time())
 
     def _written(self) -> None:
+        if self.is_failing:
+            _log.warning("the journal %s is written again", self.path)
         with self._changed:
             self._attempts += 1
-            was_failing, self.is_failing = self.is_failing, False
+            self.is_failing = False
             self._changed.notify_all()
-        if was_failing:
-            _log.warning("the journal %s is written again", self.path)
 
     def _failed(self, work: _Work, error: Exception) -> None:
-        sessions, held, ended = work
-        with self._changed:
-            self._attempts += 1
-            was_failing, self.is_failing = self.is_failing, True
-            # Back to what waits, below what has come since.
-            self._sessions = sessions | self._sessions
-            for lease_id, when in list(self._ended.items()):
-                if lease_id in held:
-                    held[lease_id].ended = when
-                    del self._ended[lease_id]
-            self._held = {key: lease for key, lease in held.items() if lease.ended is None} | self._held
-            self._ended = ended | self._ended
-            self._dirty = True
-            self._changed.notify_all()
-        if not was_failing:
+        if not self.is_failing:
             _log.error(
                 "the journal %s cannot be written (%s): sessions go on, but what happens is not in it, and the next "
                 "process will not know of it; see whether the disk is full. It is tried again every %g s",
@@ -229,3 +215,16 @@ class Journal:
                 error,
                 _RETRY,
             )
+        sessions, held, ended = work
+        with self._changed:
+            self._attempts += 1
+            self.is_failing = True
+            # Back to what waits, below what has come since.
+            self._sessions = sessions | self._sessions
+            for lease_id in [*self._ended]:
+                if lease_id in held:  # it came and went unwritten
+                    del held[lease_id], self._ended[lease_id]
+            self._held = {key: lease for key, lease in held.items() if lease.ended is None} | self._held
+            self._ended = ended | self._ended
+            self._dirty = True
+            self._changed.notify_all()
