@@ -66,7 +66,10 @@ class Reconnecting(SessionEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectFailed(SessionEvent):
-    """The last of ``attempts`` attempts has failed with ``error``; the next use of the session tries again."""
+    """The last of ``attempts`` attempts has failed with ``error``.
+
+    The next use of the session tries again, and so does the manager when the board's port appears.
+    """
 
     attempts: int
     error: Exception

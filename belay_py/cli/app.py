@@ -19,6 +19,7 @@ from belay_py.cli.journal import journal
 from belay_py.cli.monitor import monitor
 from belay_py.cli.repl import repl
 from belay_py.cli.virtual import virtual
+from belay_py.cli.wire import wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,7 @@ _app.command("detect")(detect)
 _app.command("config")(config)
 _app.command("journal")(journal)
 _app.command("virtual")(virtual)
+_app.command("wire")(wire)
 
 
 def run(arguments: Sequence[str]) -> int:

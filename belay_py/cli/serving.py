@@ -9,8 +9,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from belay_py.cli.link import linked
 from belay_py.errors import BelayError, DeviceBusy, OutcomeUnknown, SettingsError
+from belay_py.testing.links import linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

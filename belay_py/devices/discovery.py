@@ -7,6 +7,7 @@ USB devices, by way of pyserial's ``list_ports``.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -145,6 +146,16 @@ def default_port(comports: Comports | None = None, environ: Mapping[str, str] = 
             f"there are {len(boards)} boards, name one with --port or {PORT_VARIABLE}: {_choices(boards)}"
         )
     raise DeviceNotFound(_what_there_is(devices))
+
+
+def listed_once() -> Comports:
+    """The system's listing, made at its first use and the same from then on, for those who look at one moment."""
+
+    @functools.cache
+    def comports() -> list[ListPortInfo]:
+        return _ports(None)
+
+    return comports
 
 
 def _ports(comports: Comports | None) -> list[ListPortInfo]:

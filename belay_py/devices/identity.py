@@ -65,10 +65,10 @@ def identity(port: str, comports: Comports | None = None) -> str | None:
     path = local_path(port)
     if path is None:
         return None
-    node = _real(path)
-    devices = _devices(node, comports)
-    mine = next((device for device in devices if _real(device.port) == node), None)
-    for name in (_by_serial_number, _by_location):
+    node = real_path(path)
+    devices = devices_beside(node, comports)
+    mine = next((device for device in devices if real_path(device.port) == node), None)
+    for name in (by_serial_number, by_location):
         found = None if mine is None else name(mine)
         if found is not None and Counter(map(name, devices))[found] == 1:
             return found
@@ -88,7 +88,7 @@ def names(port: str, comports: Comports | None = None) -> tuple[str, ...]:
     path = local_path(port)
     if path is None:
         return (best,)
-    node = _real(path)
+    node = real_path(path)
     number = _device_number(node) or node
     return (number,) if best == node else (number, best)
 
@@ -101,21 +101,30 @@ def describe(port: str, comports: Comports | None = None) -> DeviceInfo | None:
     path = local_path(port)
     if path is None:
         return None
-    node = _real(path)
-    return next((device for device in _devices(node, comports) if _real(device.port) == node), None)
+    node = real_path(path)
+    return next((device for device in devices_beside(node, comports) if real_path(device.port) == node), None)
 
 
-def _devices(node: str, comports: Comports | None) -> list[DeviceInfo]:
-    """All ports, or none where the system could not tell anything about ``node`` anyway, which saves 10 ms."""
-    if comports is None and sys.platform == "linux" and not Path("/sys/class/tty", Path(node).name, "device").exists():
-        return []
+def can_be_listed(node: str) -> bool:
+    """Whether a listing could tell anything about a path. On Linux a look at sysfs says so, and saves 10 ms."""
+    return sys.platform != "linux" or Path("/sys/class/tty", Path(node).name, "device").exists()
+
+
+def devices_beside(node: str, comports: Comports | None) -> list[DeviceInfo]:
+    """All ports; none where the system could not tell anything about ``node`` anyway."""
+    return all_devices(comports) if comports is not None or can_be_listed(node) else []
+
+
+def all_devices(comports: Comports | None) -> list[DeviceInfo]:
+    """All ports; none when they cannot be listed, which must not hinder the use of a port that works."""
     try:
         return list_devices(comports)
-    except ConnectionFailed:  # a listing that fails must not hinder the use of a port that works
+    except ConnectionFailed:
         return []
 
 
-def _by_serial_number(device: DeviceInfo) -> str | None:
+def by_serial_number(device: DeviceInfo) -> str | None:
+    """A name from vendor, product, serial number and interface; None where one of the first three is missing."""
     if device.vid is None or device.pid is None or not device.serial_number:
         return None
     # The end of a location such as 1-2:1.0 is the interface: one board may have several ports.
@@ -123,7 +132,8 @@ def _by_serial_number(device: DeviceInfo) -> str | None:
     return f"usb-{device.vid:04X}-{device.pid:04X}-{device.serial_number}-{interface}"
 
 
-def _by_location(device: DeviceInfo) -> str | None:
+def by_location(device: DeviceInfo) -> str | None:
+    """A name from the place on the bus, where that is known."""
     return f"usb-at-{device.location}" if device.location else None
 
 
@@ -140,7 +150,8 @@ def _device_number(node: str) -> str | None:
     return f"dev-{major}-{minor}{instance}"
 
 
-def _real(path: str) -> str:
+def real_path(path: str) -> str:
+    """A path without symbolic links; a COM name in upper case."""
     # A COM name is no path, and realpath would put the current folder in front of it.
     if sys.platform == "win32":
         return path.upper()

@@ -34,6 +34,8 @@ class Place:
     pinned: bool = False
     barred: bool = False
     """Whether only the manager itself may have it."""
+    shunned: bool = False
+    """Whether claims by tags do without it as long as enough others fit: it did not work of late."""
     open: bool = False
     holder: Claim | None = None
     last_used: float = 0.0

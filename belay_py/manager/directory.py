@@ -99,5 +99,5 @@ class Directory(Observable):
             if wanted <= session.options.tags
             and port in (None, session.options.port)
             and state in (None, session.state)
-            and (identity is None or self._pool.members[session.device_id].unique_id == identity)
+            and (identity is None or self._pool.members[session.device_id].whereabouts.known.unique_id == identity)
         ]

@@ -7,13 +7,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import BelayError, SessionClosed, SettingsError
 from belay_py.manager.claims import Kind
 from belay_py.session.session import DeviceSession
 from belay_py.session.wire import LONGEST_CLOSE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
 
     from belay_py.events import DisconnectReason
     from belay_py.manager.member import Member
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
 _HAND_OVER: Final = 1.0  # seconds, after a link's end, for those who used it to learn of that
 
 
@@ -34,8 +35,9 @@ class Endings:
     async def remove(self, member: Member, grace: float) -> None:
         """Forget a device, let its lease end for ``grace`` seconds, and close its session.
 
-        A caller that is cancelled leaves it going on.
+        A caller that is cancelled leaves it going on. Raises `SettingsError` for a ``grace`` that is no time.
         """
+        grace = seconds_of_grace(grace)
         key, pool = member.key, self._pool
         pool.admission.why_barred[key] = lambda: SessionClosed(f"the session {key!r} is being removed; create it anew")
         lost, effects = pool.plan.bar(key)
@@ -59,6 +61,7 @@ class Endings:
         pool = self._pool
         if pool.members.get(member.key) is not member:
             return
+        member.is_ending = True
         self._force([member])
         try:
             if not pool.lets_run:
@@ -86,8 +89,10 @@ class Endings:
                 return
 
     async def _close_link(self, member: Member, reason: DisconnectReason) -> None:
-        if member.session is not None:
-            await member.session._link.close(reason, stop=not self._pool.lets_run)  # noqa: SLF001  with a reason
+        session = member.session
+        if session is not None:
+            await session._monitoring.end()  # noqa: SLF001  a keeper and what it keeps
+            await session._link.close(reason, stop=not self._pool.lets_run)  # noqa: SLF001  with a reason
 
     async def _come_to_rest(self, member: Member) -> None:
         """Stop what runs on a board, so that closing its link leaves it at its friendly prompt."""
@@ -104,7 +109,7 @@ class Endings:
         """How many seconds the end of a session may take."""
         return member.options.recovery_timeout + LONGEST_CLOSE + _HAND_OVER
 
-    async def _wait_for_leases(self, members: Iterable[Member], deadline: Callable[[], float]) -> None:
+    async def _wait_for_leases(self, members: Collection[Member], deadline: Callable[[], float]) -> None:
         """Return when nobody but the manager has the boards, or at the deadline, which may come nearer meanwhile."""
         pool = self._pool
         began = pool.time()
@@ -124,9 +129,19 @@ class Endings:
         holder = member.place.holder
         return holder is not None and holder.kind in (Kind.LEASE, Kind.CALL)
 
-    def _force(self, members: Iterable[Member]) -> None:
-        """End the leases of some boards: their holders have nothing any more."""
+    def _force(self, members: Collection[Member]) -> None:
+        """End the leases and exclusive blocks of some boards: their holders have nothing any more."""
         holders = {id(member.place.holder) for member in members}
         for lease in list(self._pool.leases.values()):
             if id(lease.claim) in holders:
                 lease.release()
+        for member in members:
+            if member.session is not None:
+                member.standing.turn.end_inside()  # blocks of `exclusive`, whatever they wait for
+
+
+def seconds_of_grace(grace: float) -> float:
+    """Return a caller's ``grace`` as a number that a clock can hold. Raises `SettingsError`."""
+    if not isinstance(grace, int | float) or not grace >= 0:
+        raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
+    return min(grace, _FOR_EVER)

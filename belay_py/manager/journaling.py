@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from belay_py.manager.leases import Lease, LeasedSession
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
+    from belay_py.session.session import DeviceSession
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,11 @@ class Journaling:
         if standing.generation == 0 and not makes_its_board(member.options.port):
             standing.life = self._journal.last_life(member.key, member.options.port)
 
+    async def connected(self, member: Member) -> None:
+        """Note a board that was connected, and is the right one; return when it is written, or cannot be for now."""
+        self._note_session(member.make_session(), how=None)
+        await self.settle()
+
     async def settle(self) -> None:
         """Return when what was noted is written, or cannot be for now."""
         if not self._journal.is_failing:
@@ -70,18 +76,16 @@ class Journaling:
         if event.session is not member.session and member.session is not None:
             return  # an earlier session's last words
         match event:
-            case events.SessionConnected():
-                self._note_session(event, connected=True)
             case events.BoardReset():
-                self._note_session(event, connected=event.session._standing.channel is not None)  # noqa: SLF001  as below
+                self._note_session(event.session, how=None)
             case events.SessionDisconnected():
                 reason = _HANDED_OVER if self._pool.handing_over and event.reason == "shutdown" else event.reason
-                self._note_session(event, connected=False, how=reason)
+                self._note_session(event.session, how=reason)
             case events.SessionError():
-                self._note_session(event, connected=False, how="error")
+                self._note_session(event.session, how="error")
 
-    def _note_session(self, event: events.SessionEvent, *, connected: bool, how: str | None = None) -> None:
-        session = event.session
+    def _note_session(self, session: DeviceSession, *, how: str | None) -> None:
+        """Note how a session stands; ``how`` it has ended, or None while it is connected."""
         standing = session._standing  # noqa: SLF001  a keeper and what it keeps
         if self._pool.is_inherited or not standing.generation:
             return  # a forked child has no part in it; what was never connected is not worth an entry
@@ -92,12 +96,12 @@ class Journaling:
             SessionNote(
                 session_id=session.session_id,
                 device_id=session.device_id,
-                port=session.options.port,
+                port=standing.whereabouts.port,
                 generation=standing.generation,
                 boot_epoch=standing.boot_epoch,
                 life=standing.life,
                 unique_id=None if info is None else info.unique_id,
-                connected=connected,
+                connected=how is None,
                 is_sole=session.options.communication.exclusive,
                 at=time.time(),
                 how=how,

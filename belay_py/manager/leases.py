@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.readiness import is_fresh, make_ready
+from belay_py.manager.stopping import stop
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
@@ -151,27 +152,21 @@ class Lease(Generic[_T]):
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
         ready = began = pool.time()
-        if not pool.admission.admit_at_once(claim, began):
-            await pool.admission.wait(claim, began + min(self._timeout, _FOR_EVER))
+        while True:
+            if not pool.admission.admit_at_once(claim, ready):
+                await pool.admission.wait(claim, began + min(self._timeout, _FOR_EVER))
+                ready = pool.time()
+            stale = self._sit_down(claim, began)
+            if not stale:
+                break
+            other = await self._make_ready(stale, began + min(self._timeout, _FOR_EVER))
             ready = pool.time()
-        pool.counters.leases_granted = self.lease_id = pool.counters.leases_granted + 1
-        pool.leases[self.lease_id] = self
-        self._seats = seats = []
-        stale = []
-        for key in claim.granted:
-            member = pool.members[key]
-            session = member.begin_lease(claim)
-            seats.append(_seat(session))
-            standing = session._standing  # noqa: SLF001  a keeper and what it keeps
-            if is_fresh(standing, began):
-                member.relies_on = standing.boot_epoch
-            else:
-                stale.append(member)
-        if stale:
-            await self._make_ready(stale, began + min(self._timeout, _FOR_EVER))
-            ready = pool.time()
+            if other is None:
+                break
+            claim = self.claim = other
         self.since = ready
         pool.counters.lease_waits.add(ready - began)
+        seats = self._seats or []
         if pool.journaling is not None:
             pool.journaling.lease_began(self, seats)
         for seat in seats:
@@ -184,18 +179,42 @@ class Lease(Generic[_T]):
     async def __aexit__(self, *ending: object) -> None:
         self.release()
 
-    async def _make_ready(self, stale: list[Member], deadline: float) -> None:
+    def _sit_down(self, claim: Claim, now: float) -> list[Member]:
+        """Take the boards that the claim was granted; return those that have to be got ready."""
+        pool = self._pool
+        pool.counters.leases_granted = self.lease_id = pool.counters.leases_granted + 1
+        pool.leases[self.lease_id] = self
+        self._seats = seats = []
+        stale = []
+        for key in claim.granted:
+            member = pool.members[key]
+            session = member.begin_lease(claim)
+            seats.append(_seat(session))
+            standing = session._standing  # noqa: SLF001  a keeper and what it keeps
+            if is_fresh(standing, now):
+                member.relies_on = standing.boot_epoch
+            else:
+                stale.append(member)
+        return stale
+
+    async def _make_ready(self, stale: list[Member], deadline: float) -> Claim | None:
+        """Connect and check boards; where some do not work and others fit, return a claim on those instead."""
         try:
-            await make_ready(stale, deadline)
+            await make_ready(stale, deadline, patient=bool(self.claim.keys))
         except BaseException as error:
             if self._seats is None and isinstance(error, BelayError):
                 raise self._ended_by_force() from None
             self.release()
-            raise
+            other = self._pool.passing_over.instead_of(self.claim, error)
+            if other is None or self._pool.time() >= deadline:
+                raise
+            _log.warning("%s: passed over for another board: %s", " and ".join(self.claim.granted), error)
+            return other
         if self._seats is None:
             raise self._ended_by_force()
         for member in stale:
             member.relies_on = member.standing.boot_epoch
+        return None
 
     def _ended_by_force(self) -> SessionClosed:
         return SessionClosed(f"{self.claim.wants} was removed, or the manager closed, while its lease began")
@@ -217,10 +236,12 @@ class Lease(Generic[_T]):
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
-                pool.spawn(_stop(seat), f"{seat.device_id} is stopped at the end of its lease")
+                member = pool.members[seat.device_id]
+                pool.spawn(stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease")
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
+            group.end_inside()
             group.end()
 
     def report(self, held: float) -> None:
@@ -240,13 +261,6 @@ def _seat(session: DeviceSession) -> LeasedSession:
     group.adopt()
     group.join()
     return LeasedSession(session, group)
-
-
-async def _stop(session: DeviceSession) -> None:
-    try:
-        await DeviceSession.interrupt(session, timeout=session.options.recovery_timeout)
-    except BelayError as error:
-        _log.warning("%s: what ran at the end of its lease could not be stopped: %s", session.device_id, error)
 
 
 def caller(depth: int) -> str:

@@ -127,7 +127,8 @@ class DeviceSessionManager(Closing):
     async def remove(self, device_id: str, *, grace: float | None = None) -> bool:
         """Close a session for good and forget its device; return whether there was one.
 
-        Those who wait for it are told. Who has it leased gets ``grace`` seconds, by default ``close_grace``.
+        Those who wait for it are told. Who has it leased gets ``grace`` seconds, by default ``close_grace``. Raises
+        `SettingsError` for a ``grace`` that is no number of seconds.
         """
         self._pool.require_here()
         member = self._pool.members.get(device_id)

@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from belay_py import events
-from belay_py.devices.identity import makes_its_board
-from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, IdentityChanged, SessionTimeout
+from belay_py.devices.whereabouts import Whereabouts
+from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, SessionClosed, SessionTimeout
 from belay_py.manager.claims import CALL, Claim, Kind
+from belay_py.manager.stopping import stop
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
 
@@ -51,8 +52,8 @@ class Member:
         """What has the turn of the session now."""
         self.forgotten = False
         """Whether the manager knows it no more."""
-        self.opened_at = 0.0
-        """When it was connected, on the loop's clock."""
+        self.is_ending = False
+        """Whether its session is being closed for good."""
         self.overdue = False
         """Whether it is to be closed at its checkin: it was open for too long."""
         self.finding: HealthFinding | None = None
@@ -61,12 +62,20 @@ class Member:
         """Those of its session, at the latest health check."""
         self.endings_at_loss = 0
         """How often it had been disconnected on purpose when its link was lost last."""
+        self.is_prepared = True
+        """Whether `on_connect` has done its work in this life of the board's interpreter."""
         self._on_connect = on_connect
+        self._preparing: asyncio.Timeout | None = None
+        """The deadline of what prepares its board at the moment."""
+        self._endings_before = 0
+        """How often it had been disconnected on purpose when that began."""
         self._pool = pool
-        self.unique_id: str | None = None
-        """The board's, once it was connected."""
+        self.whereabouts = Whereabouts(options.port, pool.comports)
+        """Where its board is, and what is known of it, from one session to the next."""
         self.relies_on: int | None = None
         """The life of the board, by its boot epoch, on which who has the turn relies."""
+        self.is_awaited = False
+        """Whether its board was lost and is being connected again: whoever wants it waits for it."""
         self.was_lost = False
         """Whether its link has ended by itself, or its board could not be brought back into step."""
 
@@ -86,6 +95,7 @@ class Member:
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
             self.link_errors = 0
+            self.session._standing.whereabouts = self.whereabouts  # noqa: SLF001  a keeper and what it keeps
             keep(self.session, self)
             self.watch_changes()
             self._pool.emit(events.SessionCreated(session=self.session), self)
@@ -149,7 +159,9 @@ class Member:
             raise why()
         epoch = self.relies_on
         limit = min(deadline, self._pool.time() + self.options.connection_timeout)
-        await self.session._link.connect_in_turn(limit)  # noqa: SLF001  a keeper and what it keeps
+        # Who holds a lease is told at once that his board is away: he keeps it from others while he waits.
+        patient = self.is_awaited and self.claim is not None and self.claim.kind is Kind.CALL
+        await self.session._link.connect_in_turn(limit, patient=patient)  # noqa: SLF001  a keeper and what it keeps
         if epoch is not None and standing.boot_epoch != epoch:
             self.relies_on = standing.boot_epoch
             raise BoardWasReset(
@@ -164,56 +176,96 @@ class Member:
             self._pool.journaling.before_connect(self)
 
     async def set_up(self, deadline: float) -> None:
-        """See `Keeper`: look whether it is the same board as before, and prepare it."""
+        """See `Keeper`."""
+        try:
+            await self._set_up(deadline)
+        except SessionClosed:
+            raise  # somebody ended it, which says nothing of the board
+        except BelayError:
+            self._pool.passing_over.begin(self)
+            raise
+
+    async def _set_up(self, deadline: float) -> None:
         assert self.session is not None, "a session that connects is there"
-        found = self.session.info.unique_id
-        if found is not None and self.unique_id not in (None, found) and not makes_its_board(self.options.port):
-            expected, self.unique_id = self.unique_id or "", None  # the next connect takes whatever is there
-            raise IdentityChanged(
-                f"the board of {self.key!r} was {expected}, and now {found} is at {self.options.port}; plug the right "
-                "one in, or connect() again to go on with this one",
-                expected=expected,
-                found=found,
-            )
-        self.unique_id = found or self.unique_id
         if self._pool.journaling is not None:
-            await self._pool.journaling.settle()  # nobody uses a board that the journal does not know of
+            await self._pool.journaling.connected(self)  # nobody uses a board that the journal does not know of
+        if self._preparing is not None:
+            return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
+        await self._prepare_all(deadline)
+
+    async def prepare_again(self, deadline: float) -> None:
+        """Prepare a board that has restarted since; the caller holds it. Raises what `set_up` raises."""
+        turn = self.standing.turn
+        await turn.wait(deadline)
+        try:
+            await self._prepare_all(deadline)
+        finally:
+            turn.release()
+
+    async def _prepare_all(self, deadline: float) -> None:
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)
+        self.is_prepared = True
 
     async def _prepare(self, prepare: Callable[[DeviceSession], Awaitable[object]], deadline: float) -> None:
-        assert self.session is not None, "a session that connects is there"
+        session = self.session
+        assert session is not None, "a session that connects is there"
         try:
-            async with self.standing.turn.lent(), asyncio.timeout_at(deadline):
-                await prepare(self.session)
+            async with session._standing.turn.lent() as group, asyncio.timeout_at(deadline) as limit:  # noqa: SLF001  a keeper and what it keeps
+                self._preparing = limit
+                self._endings_before = session._link.endings  # noqa: SLF001  a keeper and what it keeps
+                try:
+                    await prepare(session)
+                finally:
+                    self._preparing = None
+                    if group.refuse():
+                        left = stop(self, session, group, "on_connect")
+                        self._pool.spawn(left, f"{self.key} is stopped at the end of on_connect")
         except BelayError:
             raise
-        except TimeoutError:
+        except TimeoutError as error:
+            if self._was_ended(session):
+                raise SessionClosed(f"{self.key!r} was disconnected while on_connect prepared it") from None
+            if not limit.expired():
+                raise _failed(self.key, error) from error
             raise SessionTimeout(f"on_connect did not end before the deadline for connecting {self.key!r}") from None
         except Exception as error:
-            raise ConnectionFailed(f"on_connect failed for {self.key!r}: {type(error).__name__}: {error}") from error
+            raise _failed(self.key, error) from error
+
+    def _was_ended(self, session: DeviceSession) -> bool:
+        """Whether somebody has disconnected the session since `on_connect` began."""
+        return session._link.endings != self._endings_before  # noqa: SLF001  a keeper and what it keeps
 
     def note(self, event: events.SessionEvent) -> None:
         """See `Keeper`."""
         pool = self._pool
         match event:
-            case _ if event.session is not self.session:
+            case _ if self.session is None or event.session is not self.session:
                 pass  # an earlier session's last words
             case events.SessionConnected():
                 pool.plan.opened(self.key)
-                self.opened_at = pool.time()
                 self.overdue = False
                 self.was_lost = False
+                pool.passing_over.end(self)
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
+                if self.was_lost or event.reason == "identity changed":
+                    pool.passing_over.begin(self)
                 if self.was_lost and self.claim is not None and self.relies_on is None:
                     self.relies_on = self.standing.boot_epoch  # several operations of one call rely on it too
+                limit = self._preparing
+                if limit is not None and not limit.expired() and self._was_ended(self.session):
+                    limit.reschedule(pool.time())  # nobody wants the board prepared any more
                 if not self.forgotten:  # else its place is another's, or nobody's
                     pool.admission.closed(self.key)
+            case events.BoardReset():
+                # What on_connect itself restarts it goes on to prepare.
+                self.is_prepared = self._preparing is not None or (self._pool.on_connect or self._on_connect) is None
             case events.SessionError():
                 self.was_lost = True
+                pool.passing_over.begin(self)
                 pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
             case events.SessionDisposed():
                 self.standing.keeper = None  # it is connected no more, whoever still has it
@@ -228,7 +280,7 @@ class Member:
             await channel.closed()
             if self.session is not None and self.standing.channel is not channel:
                 return  # it was connected again meanwhile
-        if self.key in self._pool.plan.places:
+        if not self.forgotten:  # else its place is another's, or nobody's
             self._pool.admission.closed(self.key)
 
     # -- leases -------------------------------------------------------------------------------------------------
@@ -238,3 +290,7 @@ class Member:
         session = self.session or self.make_session()
         self.claim = claim
         return session
+
+
+def _failed(key: str, error: Exception) -> ConnectionFailed:
+    return ConnectionFailed(f"on_connect failed for {key!r}: {type(error).__name__}: {error}")

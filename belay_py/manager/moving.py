@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from belay_py.devices import locks
-from belay_py.errors import DeviceBusy, SettingsError
+from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SettingsError
 from belay_py.manager.claims import Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.manager.readiness import together
@@ -14,6 +14,7 @@ from belay_py.manager.readiness import together
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from belay_py.devices.whereabouts import Whereabouts
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
 
@@ -54,7 +55,8 @@ async def _until_unlocked(pool: Pool, member: Member, deadline: float) -> None:
     """Wait until nobody has the lock of a board, without touching its port. Raises `DeviceBusy` at the deadline."""
     while not member.is_usable:
         try:
-            await pool.loop.run_in_executor(None, _look, member.options.port, member.options.communication.exclusive)
+            board = member.make_session()._standing.whereabouts  # noqa: SLF001  a keeper and what it keeps
+            await pool.loop.run_in_executor(None, _look, board, member.options.communication.exclusive)
         except DeviceBusy:
             if pool.time() + _PAUSE >= deadline:
                 raise
@@ -63,5 +65,9 @@ async def _until_unlocked(pool: Pool, member: Member, deadline: float) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-def _look(port: str, exclusive: bool) -> None:
+def _look(board: Whereabouts, exclusive: bool) -> None:
+    try:
+        port = board.find().port if board.has_to_be_found else board.named
+    except (DeviceNotFound, ConnectionFailed, IdentityChanged):
+        return  # connecting will say so
     locks.take(port, exclusive=exclusive).release()

@@ -7,6 +7,8 @@ and what the caller has to do about others comes back as effects. The rules:
   who comes later passes them. Claims on several boards are granted whole or not at all.
 - A board that is open, or held, takes one of ``max_open`` slots. When there is none, the board that was unused for
   longest is closed, unless it is pinned; those who wait for a slot are served in their order.
+- Claims by tags do without boards that are shunned, since they did not work of late, while enough others fit: a board
+  that cannot be connected is free again at once, and would draw one claim after the other and fail them all.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class Plan:
         for claim in self.waiting.values():
             if not claim.keys and claim.tags <= tags:
                 place.queue[claim.number] = claim
-        return self._advance([place])
+        return self._advance([place, *self._shunned()])
 
     def drop(self, key: str) -> tuple[list[Claim], Effects]:
         """Forget a board that nobody holds; return the claims on it, which can not be granted any more."""
@@ -66,7 +68,13 @@ class Plan:
         """Give a board to everybody again."""
         place = self.places[key]
         place.barred = False
-        return self._advance([place])
+        return self._advance([place, *self._shunned()])
+
+    def shun(self, key: str, *, shunned: bool) -> Effects:
+        """Have claims by tags do without a board while enough others fit; or no longer."""
+        place = self.places[key]
+        place.shunned = shunned
+        return self._advance([place, *self._shunned()])
 
     def opened(self, key: str) -> None:
         """Note that a board is connected; its holder has the slot already."""
@@ -116,7 +124,7 @@ class Plan:
         if place.key not in self.places or self.places[place.key] is not place:
             return False  # it was dropped meanwhile
         # Those who wait for a barred board cannot have it, so the manager passes nobody.
-        if (not mine) if place.barred else place.queue:
+        if (not mine) if place.barred else (place.queue and self._first(place)):
             return False
         if not place.open and (self._starved or self.slots >= self.max_open):
             return False
@@ -181,6 +189,10 @@ class Plan:
         """The boards that have all of ``tags``."""
         return [place for place in self.places.values() if tags <= place.tags]
 
+    def has_choice(self, claim: Claim) -> bool:
+        """Whether enough boards have the tags of a claim without those that are shunned."""
+        return sum(not place.shunned and not place.barred for place in self.tagged(claim.tags)) >= claim.count
+
     # -- internals ----------------------------------------------------------------------------------------------
 
     def _fitting(self, claim: Claim) -> list[Place]:
@@ -203,7 +215,10 @@ class Plan:
         free = [
             place
             for place in fitting
-            if place.holder is None and not place.barred and (not place.queue or _first(place) == claim.number)
+            if place.holder is None
+            and not place.barred
+            and (not place.queue or self._first(place) in (0, claim.number))
+            and not self._does_without(claim, place)
         ]
         if claim.keys:
             return tuple(free) if len(free) == len(claim.keys) else ()
@@ -212,6 +227,19 @@ class Plan:
         # The warm ones first, and of those the one that was used last: the others may grow old and be closed.
         free.sort(key=lambda place: (not place.open, -place.last_used))
         return tuple(free[: claim.count])
+
+    def _first(self, place: Place) -> int:
+        """The number of the first claim that waits for a board and does not do without it; 0 if there is none."""
+        if not place.shunned:
+            return next(iter(place.queue), 0)
+        return next((number for number, claim in place.queue.items() if not self._does_without(claim, place)), 0)
+
+    def _does_without(self, claim: Claim, place: Place) -> bool:
+        return place.shunned and not claim.keys and self.has_choice(claim)
+
+    def _shunned(self) -> list[Place]:
+        """The boards that somebody may get, or has to, now that there are more others, or fewer."""
+        return [place for place in self.places.values() if place.shunned]
 
     def _slots_missing(self, claim: Claim, chosen: tuple[Place, ...]) -> int:
         """How many slots are missing; those who came before it have theirs first."""
@@ -250,7 +278,7 @@ class Plan:
         lost = [claim for claim in place.queue.values() if claim.keys]
         # All of them first: what the next one could have meanwhile, it can not have either.
         changed = [other for claim in lost for other in self._unqueue(claim)]
-        return lost, self._advance(changed)
+        return lost, self._advance([*changed, *self._shunned()])
 
     def _unqueue(self, claim: Claim) -> list[Place]:
         """Take a claim out of every queue; return the boards that others may get now."""
@@ -269,7 +297,7 @@ class Plan:
         again = True
         while again:
             again = False
-            candidates = {_first(place) for place in changed if place.queue}
+            candidates = {first for place in changed if (first := self._first(place))}
             candidates.update(self._starved[:1])
             for number in sorted(candidates):
                 claim = self.waiting[number]
@@ -306,7 +334,7 @@ class Plan:
             and place.holder is None
             and not place.pinned
             and place not in chosen
-            and (not place.queue or _first(place) > claim.number)
+            and not 0 < self._first(place) <= claim.number
         ]
         idle.sort(key=lambda place: place.last_used)
         effects: Effects = []
@@ -316,7 +344,3 @@ class Plan:
             self._closings += 1
             effects.append(Close(place.key, closing))
         return effects
-
-
-def _first(place: Place) -> int:
-    return next(iter(place.queue))

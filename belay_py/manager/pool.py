@@ -13,12 +13,14 @@ from belay_py.manager.admission import Admission, unknown
 from belay_py.manager.claims import CLOSING, Claim, Kind
 from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
+from belay_py.manager.passing_over import PassingOver
 from belay_py.manager.plan import Plan
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from belay_py.devices.discovery import Comports
     from belay_py.events import DisconnectReason, Listener, SessionEvent
     from belay_py.manager.journaling import Journaling
     from belay_py.manager.leases import Lease
@@ -67,10 +69,13 @@ class Pool:
         """The way into the journal, where there is one."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
+        self.comports: Comports | None = None
+        """What lists the ports, in place of the system."""
         self.quarantined: dict[str, Callable[[], BelayError]] = {}
         """Boards that are left alone, and what to tell those who want them."""
         self.at_close: list[Callable[[], None]] = []
         """What to call when the manager begins to close, at once."""
+        self.passing_over = PassingOver(self)
         self._subscriptions = Subscriptions()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = _forks
@@ -210,9 +215,10 @@ class Pool:
             if reason is not None:
                 self.close_board(member, self.plan.keep(claim, member.key, Kind.CLOSING, self.time()), reason)
                 return
-            if member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE and member.is_usable:
+            reset = member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE
+            if (reset or not member.is_prepared) and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
-                self.spawn(self._soft_reset(member, kept), f"{member.key} is reset for its next owner")
+                self.spawn(self._renew(member, kept, reset=reset), f"{member.key} is made ready for its next owner")
                 return
         self.admission.release(claim, member.key)
         if member.session is None:
@@ -223,12 +229,17 @@ class Pool:
             return "requested"
         return "expired" if member.overdue else None
 
-    async def _soft_reset(self, member: Member, claim: Claim) -> None:
-        try:
-            async with Upkeep(member, claim):
-                await member.make_session().soft_reset(timeout=member.options.connection_timeout)
-        except BelayError as error:  # its next owner gets it connected anew
-            _log.warning("%s could not be reset for its next owner: %s", member.key, error)
+    async def _renew(self, member: Member, claim: Claim, *, reset: bool) -> None:
+        session, limit = member.make_session(), member.options.connection_timeout
+        async with Upkeep(member, claim):
+            try:
+                if reset:
+                    await session.soft_reset(timeout=limit)
+                if not member.is_prepared:
+                    await member.prepare_again(self.time() + limit)
+            except BelayError as error:  # its next owner gets it connected anew
+                _log.warning("%s could not be made ready for its next owner: %s", member.key, error)
+                await session._link.break_off(error)  # noqa: SLF001  a keeper and what it keeps
 
     def _evict(self, key: str, claim: Claim) -> None:
         self.counters.evictions += 1

@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BoardWasReset, Disconnected, OutcomeUnknown, ProtocolViolation, SessionTimeout
+from belay_py.errors import (
+    BoardWasReset,
+    Disconnected,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionClosed,
+    SessionTimeout,
+)
 from belay_py.session.vitals import ask
 
 if TYPE_CHECKING:
@@ -26,18 +33,21 @@ def is_fresh(standing: Standing, now: float) -> bool:
     return channel is not None and channel.in_step and now - standing.last_begun < standing.options.check_after
 
 
-async def make_ready(members: list[Member], deadline: float) -> None:
+async def make_ready(members: list[Member], deadline: float, *, patient: bool) -> None:
     """Connect and check the boards of one lease, which holds them, at the same time.
 
+    ``patient``: a lost board that is being connected again is waited for; who may have another one does not wait.
     Raises what the first one raises that fails, when the others have come to an end too.
     """
     if len(members) == 1:
-        await _make_ready(members[0], deadline)
+        await _make_ready(members[0], deadline, patient=patient)
         return
-    await together([_make_ready(member, deadline) for member in members])
+    await together([_make_ready(member, deadline, patient=patient) for member in members])
 
 
-async def _make_ready(member: Member, deadline: float) -> None:
+async def _make_ready(member: Member, deadline: float, *, patient: bool) -> None:
+    if member.forgotten:  # between the lease's beginning and this task's
+        raise SessionClosed(f"the session {member.key!r} was removed; create it anew")
     session = member.make_session()
     link = session._link  # noqa: SLF001  a keeper and what it keeps
     if member.standing.usable:
@@ -48,7 +58,7 @@ async def _make_ready(member: Member, deadline: float) -> None:
         except LOOKS_BROKEN:
             await link.reconnect(deadline)
         return
-    await link.connect(min(deadline, _now() + member.options.connection_timeout))
+    await link.connect(min(deadline, _now() + member.options.connection_timeout), patient=patient and member.is_awaited)
 
 
 async def give_a_sign(member: Member, deadline: float) -> None:
@@ -62,12 +72,27 @@ async def together(work: list[Coroutine[None, None, None]]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(tasks)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their ends. Further cancellations are passed on to them, and are raised afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while going_on := [task for task in tasks if not task.done()]:
+        for task in going_on:
+            task.cancel()
+        try:
+            await asyncio.wait(going_on)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # one of them is raised, and asyncio would log the others as never looked at
+    if cancelled is not None:
+        raise cancelled
 
 
 def _now() -> float:

@@ -2,7 +2,10 @@
 
 An attempt holds a claim on its board like everything that uses one, so there is one attempt at a time. A lease or a
 call that comes meanwhile connects by itself, and ends the attempts when it succeeds. Whether the board that is found is
-the one that was lost is decided in `Member.set_up`, for every connect.
+the one that was lost is decided in `Link`, for every connect.
+
+Attempts that find no port count like all others, so that somebody hears of it. But the lookout goes on: a board whose
+port appears is tried at once, and, after the attempts have been given up, in a new series.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING
 from belay_py import events
 from belay_py.errors import BelayError, IdentityChanged
 from belay_py.manager.claims import USES, Claim, Kind
+from belay_py.manager.lookout import Lookout
 from belay_py.manager.pool import Upkeep
 from belay_py.policies import backoff
 
@@ -32,11 +36,13 @@ class Reconnection:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._series: dict[Member, _Series] = {}
+        self._lookout = Lookout(pool, self._arrived, self._is_lost)
 
     def begin(self, member: Member) -> None:
         """Connect a board again that was lost, unless that is not wanted.
 
-        It was connected before, so a handshake has passed since the last attempts, and these are counted from 1.
+        Either a handshake has passed since the last attempts, or it was away and is there again: these are counted
+        from 1.
         """
         options = member.options
         if (
@@ -48,7 +54,27 @@ class Reconnection:
         ):
             return
         self._series[member] = series = _Series(self._pool, member)
+        member.is_awaited = True
         self._pool.spawn(self._run(member, series), f"{member.key} is connected again")
+        self._lookout.watch(member)
+
+    def _is_lost(self, member: Member) -> bool:
+        """Whether a board is to be looked out for: nobody has disconnected it, connected it, or forgotten it."""
+        session = member.session
+        return (
+            not member.forgotten
+            and session is not None
+            and member.was_lost
+            and not member.is_usable
+            and session._link.endings == member.endings_at_loss  # noqa: SLF001  a keeper and what it keeps
+        )
+
+    def _arrived(self, member: Member) -> None:
+        """Its port is there again."""
+        if self.wake(member.key) or member.key in self._pool.quarantined:
+            return
+        _log.info("%s: its port is there again", member.key)
+        self.begin(member)
 
     async def _run(self, member: Member, series: _Series) -> None:
         try:
@@ -56,6 +82,7 @@ class Reconnection:
         finally:
             if self._series.get(member) is series:
                 del self._series[member]
+                member.is_awaited = False
 
     def wake(self, key: str) -> bool:
         """Let an attempt that waits for its time go at once; return whether there was one. For ports that appear."""
@@ -74,12 +101,14 @@ class Reconnection:
         """End the attempts to connect a board."""
         series = self._series.pop(member, None)
         if series is not None:
+            member.is_awaited = False
             series.stop()
 
     def stop_all(self) -> None:
         """End all attempts."""
         for member in list(self._series):
             self.stop(member)
+        self._lookout.stop()
 
 
 class _Series:
@@ -157,11 +186,12 @@ class _Series:
 
     async def _attempt(self, claim: Claim) -> BelayError | None:
         pool, member = self._pool, self._member
+        told = member.whereabouts.told
         try:
             async with Upkeep(member, claim):
                 await self._link.connect(pool.time() + member.options.connection_timeout)
         except IdentityChanged as error:
-            member.unique_id = error.expected  # the next one who connects is told, too
+            member.whereabouts.told = told  # an event tells nobody who then goes on
             return error
         except BelayError as error:  # what is raised by others' set-up is one, too
             return error
@@ -172,7 +202,7 @@ class _Series:
     def _give_up(self, attempts: int, error: BelayError) -> None:
         self._pool.counters.reconnect_failures += 1
         _log.warning(
-            "%s: not connected again after %d attempts; its next use tries once more. %s",
+            "%s: not connected again after %d attempts; its next use, or its port when it appears, tries anew. %s",
             self._member.key,
             attempts,
             error,

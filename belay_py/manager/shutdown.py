@@ -7,10 +7,10 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from belay_py.errors import SessionClosed, SettingsError
+from belay_py.errors import SessionClosed
 from belay_py.manager import exiting
 from belay_py.manager.cleanups import Cleanups
-from belay_py.manager.endings import Endings
+from belay_py.manager.endings import Endings, seconds_of_grace
 from belay_py.manager.journaling import LONGEST_END
 from belay_py.manager.steps import Steps
 
@@ -87,8 +87,7 @@ class Shutdown(Endings):
 
     async def close(self, grace: float) -> None:
         """See `DeviceSessionManager.close`."""
-        if not isinstance(grace, int | float) or not grace >= 0:
-            raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
+        grace = seconds_of_grace(grace)
         if self._pool.is_inherited or self.state == "closed":
             return
         if self._pool.is_orphan:
@@ -103,7 +102,7 @@ class Shutdown(Endings):
     def drain(self, grace: float) -> None:
         """Begin to close, in the manager's loop; one that has begun already gives leases no more time than this."""
         loop = self._pool.loop
-        force_at = loop.time() + min(grace, _FOR_EVER)
+        force_at = loop.time() + grace
         if self.state == "open":
             self.state = "draining"
             for stop in self._pool.at_close:

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from belay_py.errors import BelayError, SettingsError
+from belay_py.manager.endings import seconds_of_grace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,11 +38,9 @@ class Signals:
     def __init__(self, shutdown: Shutdown, signals: Iterable[int], grace: float) -> None:
         if threading.current_thread() is not threading.main_thread():
             raise BelayError("signals reach the main thread only; call handle_signals() there")
-        if not isinstance(grace, int | float) or not grace >= 0:
-            raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
         self._shutdown = shutdown
         self._loop = shutdown.pool.loop
-        self._grace = grace
+        self._grace = seconds_of_grace(grace)
         self._first: int | None = None
         self._first_at = 0.0
         self._is_second = False

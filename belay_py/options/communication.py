@@ -33,6 +33,9 @@ class CommunicationOptions:
     framing: Literal["marked", "plain"] = "marked"
     """``marked``: no output can be mistaken for the end of a response, for 16 bytes an execution. ``plain`` saves them,
     on a slow wire, for code that never prints ``\\x04``."""
+    integrity: bool = False
+    """For noisy wires: the board checks code before it runs any of it, and results come back with a checksum. Costs a
+    third more bytes of code, some 70 bytes an execution, and memory for the code twice."""
     chunk: int = 256
     """Bytes of code between two pauses, for boards without raw-paste. 32 suits the smallest ones."""
     pace: float = 0.01
@@ -49,6 +52,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     "dtr": or_none(SWITCH),
     "rts": or_none(SWITCH),
     "framing": one_of("marked", "plain"),
+    "integrity": SWITCH,
     "chunk": (is_count, "a whole number of bytes, at least 1"),
     "pace": DELAY,
 }

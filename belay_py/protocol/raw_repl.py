@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _HEADER = re.compile(rb"R\x01(..)\x01|" + codes.RAW_PASTE_REFUSED + rb"|" + codes.RAW_BANNER, re.DOTALL)
 _LONGEST_HEADER = 32
+# What the output of a timer or a thread does not hold, but answers, prompts and restarts do.
+_REPLS_OWN = re.compile(rb"\x04|R[\x00\x01]|raw REPL; CTRL-B|>>> |soft reboot\r|MicroPython v")
 _MARKER = 4  # characters at the beginning of a nonce; two were met by chance, once in 4,096 runs of what prints an end
 _RAW_BANNER = re.compile(codes.RAW_BANNER)
 _BOOT_OUTPUT_KEPT = 16384  # a boot.py that prints without end must not fill the host's memory
@@ -45,6 +47,10 @@ class RawRepl:
         """How the board takes code; None before the first handshake."""
         self.stray = 0
         """Bytes that came when none were owed: late output of threads and timers on the board, noise. Counted."""
+        self.doubted = False
+        """Whether such bytes looked like the REPL's own: a late or doubled answer, a restart. The prompt is to be
+        proved by a handshake then, before code is sent."""
+        self._late = b""
         self._chunk = chunk
         self._state = ReplState.UNKNOWN
         self._events: deque[Event] = deque()
@@ -104,13 +110,14 @@ class RawRepl:
             self._state = ReplState.ENTERING
         self._outgoing += self._handshake.attempt(nonce)
 
-    def submit(self, code: bytes, *, nonce: str = "", stream: bool = False) -> None:
+    def submit(self, code: bytes, *, nonce: str = "", stream: bool = False, marks_itself: bool = False) -> None:
         """Queue code for execution; legal in READY only.
 
         With a ``nonce``, ten fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
         prints can be taken for the end of its response, unless it guesses the first four; the rest is the fence's. The
         board must have run `prepare` in this life of its interpreter. Without a nonce the response is taken at its
-        word. With ``stream`` the output comes as `Output` events, else in `Finished`. The code must hold no byte that
+        word. With ``stream`` the output comes as `Output` events, else in `Finished`. Code that ``marks_itself`` writes
+        the marker, the nonce's first four characters, as the last of its output. The code must hold no byte that
         `find_unsendable` finds.
         """
         self._require_ready("submit code")
@@ -119,7 +126,7 @@ class RawRepl:
         self._stream = stream
         if nonce:
             marker, fence = nonce[:_MARKER], nonce[_MARKER:]
-            code = mark(code, marker)
+            code = code if marks_itself else mark(code, marker)
             self._response = MarkedResponse(marker, fence)
         else:
             self._response = PlainResponse()
@@ -208,6 +215,10 @@ class RawRepl:
 
     def _on_stray(self, data: bytes) -> bytes:
         self.stray += len(data)
+        if self._state is ReplState.READY and not self.doubted:
+            late = self._late + data
+            self.doubted = _REPLS_OWN.search(late) is not None
+            self._late = late[-_LONGEST_HEADER:]
         return b""
 
     def _on_entering(self, data: bytes) -> bytes:
@@ -218,6 +229,7 @@ class RawRepl:
         self.features = features
         self._raw_paste_reply = (codes.RAW_PASTE_HEADER + features.window.to_bytes(2, "little")).rstrip(b"\x01")
         self._state = ReplState.READY
+        self.doubted, self._late = False, b""
         self._events.append(Ready(features, before))
         return after
 
@@ -281,6 +293,14 @@ class RawRepl:
             return b""
         self.stray += len(before)
         self._buffer = b""
+        upload = self._upload
+        if upload is None or not upload.end_sent:
+            self._forget_exchange()
+            raise ProtocolViolation(
+                "the board acknowledged code that it does not have yet: the answer is older than the question",
+                received=data,
+                outcome="not_started",
+            )
         self._state = ReplState.OUTPUT
         return rest
 
@@ -319,6 +339,8 @@ class RawRepl:
         """Drop what the latest exchange left behind; return its unparsed input."""
         received, self._buffer = self._buffer, b""
         self._state = state
+        if self._upload is not None:
+            self._upload.abandon()  # paced code must not go on in the middle of a handshake, at whatever prompt that is
         return received
 
     def _require_ready(self, purpose: str) -> None:

@@ -7,13 +7,13 @@ so that the line numbers of tracebacks are the caller's own.
 from __future__ import annotations
 
 import ast
-import contextlib
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
 from belay_py.errors import InvalidCode
 from belay_py.session.execution import encode_code
+from belay_py.session.parser import parse
 from belay_py.text import short
 
 _SIMPLE = (
@@ -21,8 +21,6 @@ _SIMPLE = (
     ast.Pass, ast.Raise,
 )  # fmt: skip
 """Statements that may stand behind another one and a semicolon."""
-_ATTEMPTS = 10
-"""CPython 3.11's `ast.parse` raises SystemError when a second thread parses meanwhile (seen)."""
 _SHOWN = 80
 """Longer code is cut in messages."""
 
@@ -94,7 +92,7 @@ def _parse(text: str) -> tuple[str, list[ast.stmt]]:
             # Blanks before the first line do no harm to an expression, and are easily copied along.
             text = text.lstrip(" \t\f") if text.strip() else ""
             try:
-                return text, _tree(text).body
+                return text, parse(text).body
             except IndentationError as error:
                 return _indented_expression(text, error)
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
@@ -106,19 +104,12 @@ def _parse(text: str) -> tuple[str, list[ast.stmt]]:
             ) from None
 
 
-def _tree(text: str) -> ast.Module:
-    for _ in range(_ATTEMPTS):
-        with contextlib.suppress(SystemError):
-            return ast.parse(text)
-    raise InvalidCode("Python's own parser failed again and again (SystemError); evaluate from one thread at a time")
-
-
 def _indented_expression(text: str, error: IndentationError) -> tuple[str, list[ast.stmt]]:
     """Parse an expression on a line of its own; for more, indentation has a meaning that nobody should guess."""
     blanks = text[: len(text) - len(text.lstrip())]
     bare = "\n" * blanks.count("\n") + text.strip()
     try:
-        body = _tree(bare).body
+        body = parse(bare).body
     except SyntaxError:
         body = []
     if len(body) == 1 and isinstance(body[0], ast.Expr):

@@ -1,42 +1,38 @@
-"""A raw-REPL conversation over a transport: one exchange at a time, one timer for all deadlines.
+"""A raw-REPL conversation: entering it, running code, resets, interrupts, coming back into step, the end.
 
 Everything here speaks of exchanges and clock readings; what they mean to a caller is the session's affair.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import (
-    RESPONDING,
     BoardReset,
-    Event,
     Finished,
-    Output,
     RawRepl,
     Ready,
     ReplState,
     ask_life,
 )
 from belay_py.session import nonces
+from belay_py.session.exchanges import Exchanges
 from belay_py.session.outcomes import Dropped, Expired
 from belay_py.session.statistics import Counters
-from belay_py.session.wire import Wire
 from belay_py.text import to_text
 from belay_py.transports.base import close_orphan
+from belay_py.transports.network import crosses_a_network, throw_away
 from belay_py.transports.profiled import reset_by_lines
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from belay_py.devices.profiles import Profile
+    from belay_py.session.integrity import Integrity
 
 
 _READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
-_log = logging.getLogger(__name__)
 
 # A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
 # repeated; the intervals are those of 1,080 recovered runs.
@@ -50,7 +46,7 @@ NO_MEMORY = "has no memory left to run anything, its heap is full of what a prog
 """What is wrong when a handshake is answered with MemoryError."""
 
 
-class Channel(Wire):
+class Channel(Exchanges):
     """One connection's conversation. ``on_lost(channel, error)`` is called once, when the transport has ended."""
 
     def __init__(
@@ -61,8 +57,7 @@ class Channel(Wire):
         on_lost: Callable[[Channel, Exception | None], None],
         counters: Counters | None = None,
     ) -> None:
-        super().__init__(counters or Counters())
-        self.repl = RawRepl(chunk=chunk)
+        super().__init__(RawRepl(chunk=chunk), pace, counters or Counters())
         self.marked = False
         """Whether responses are marked: wanted, and the board was prepared in this life of its interpreter."""
         self.life: str | None = None
@@ -77,44 +72,14 @@ class Channel(Wire):
         """Bytes of code that a board without raw-paste is known to hold, in this life of its interpreter."""
         self.chip_was_reset = False
         """Whether this side had the chip reset: the link may end, and the response that is owed will not come."""
-        self.on_started: Callable[[], None] | None = None
-        """Called, once, when the next code has been taken and runs."""
-        self._pace = pace
+        self.integrity: Integrity | None = None
+        """What checks code and results, where the session asks for that."""
+        self._thrown_away: Exception | None = None
         self._on_lost = on_lost
-        self._stray = 0
-        self._sink: Callable[[bytes], None] | None = None
-        self._waiter: asyncio.Future[Event] | None = None
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._pacer: asyncio.TimerHandle | None = None
-
-    # -- the transport's side -----------------------------------------------------------------------------------
-
-    def data_received(self, data: bytes) -> None:
-        repl = self.repl
-        self._counters.bytes_received += len(data)
-        try:
-            repl.receive_data(data)
-        except ProtocolViolation as violation:
-            self.fail(violation)
-        if repl.stray != self._stray:
-            _log.debug("the board sent %d bytes that nobody asked for; they were dropped", repl.stray - self._stray)
-            self._stray = repl.stray
-        if self.on_started is not None and repl.state is ReplState.OUTPUT:
-            started, self.on_started = self.on_started, None
-            started()
-        while (event := repl.next_event()) is not None:
-            if isinstance(event, Output):
-                if self._sink is not None:
-                    self._sink(event.data)
-            elif self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(event)
-        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        exc = exc or self._thrown_away
         super().connection_lost(exc)
-        self._cancel_timers()
-        self.fail(self._link_lost())
         self._on_lost(self, exc)
 
     # -- the session's side -------------------------------------------------------------------------------------
@@ -130,25 +95,39 @@ class Channel(Wire):
         return self.repl.state is _READY and not self._closed.done()
 
     @property
-    def exchange(self) -> asyncio.Future[Event] | None:
-        """What somebody waits for, if code is to run or runs: it is done when the exchange is over."""
-        runs = self.repl.state in RESPONDING and self._waiter is not None and not self._waiter.done()
-        return self._waiter if runs else None
+    def crosses_a_network(self) -> bool:
+        """Whether what was sent can arrive any time later, also at a board that somebody else uses by then."""
+        return self._transport is not None and crosses_a_network(self._transport)
+
+    @property
+    def may_have_started(self) -> bool:
+        """Whether the board may have run any of the latest code."""
+        if self.integrity is not None and self.integrity.latest is not None:
+            return self.integrity.latest.may_have_started
+        return self.repl.may_have_started
 
     async def execute(
-        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None
+        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None = None, *, nonce: str | None = None
     ) -> Finished | BoardReset:
         """Run code and return how it ended; with ``sink`` its output goes there as it comes.
 
-        Raises `Expired`, `LinkLost` or `ProtocolViolation`; the board is out of step then.
+        With a ``nonce`` the code marks the end of its response itself; see `RawRepl.submit`. Raises `Expired`,
+        `LinkLost` or `ProtocolViolation`; the board is out of step then.
         """
         self._sink = sink
         self.interrupted = False
-        nonce = nonces.of_execution() if self.marked else ""
-        self.repl.submit(code, nonce=nonce, stream=sink is not None)
+        marks_itself = nonce is not None
+        if nonce is None:
+            nonce = nonces.of_execution() if self.marked else ""
+        self.repl.submit(code, nonce=nonce, stream=sink is not None, marks_itself=marks_itself)
         event = await self._exchange(deadline)
         assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
         return event
+
+    async def ask(self, code: bytes, deadline: float) -> Finished | BoardReset:
+        """`execute` a question of our own, checked where that is wanted."""
+        run = self.execute if self.integrity is None else self.integrity.ask
+        return await run(code, deadline)
 
     async def enter(self, deadline: float) -> Ready:
         """Bring the board to a verified raw prompt, whatever it is doing. Raises `Expired` or `LinkLost`."""
@@ -204,19 +183,21 @@ class Channel(Wire):
                 continue
             except ProtocolViolation:
                 break
-            if isinstance(event, Finished):
+            if isinstance(event, Finished) and self.integrity is None:
                 return False
-            restarted = True
+            restarted = isinstance(event, BoardReset)
             break
         await self.enter(deadline)
         self.chip_was_reset = False
+        if self.integrity is not None:
+            restarted |= await self.integrity.restarted(deadline)
         return restarted if self.life is None else await self._prepare(deadline)
 
     async def _prepare(self, deadline: float) -> bool:
         """Make responses markable again; return whether the interpreter is another one than before."""
         self.marked = False
         before = self.life
-        event = await self.execute(ask_life(nonces.of_life()), deadline)
+        event = await self.ask(ask_life(nonces.of_life()), deadline)
         if not isinstance(event, Finished) or event.traceback:
             return False
         self.marked = self.marks
@@ -238,11 +219,6 @@ class Channel(Wire):
         self._transport.write(data)
         return True
 
-    def fail(self, error: Exception) -> None:
-        """End the exchange that runs, if any, with an error."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(error)
-
     def close(self, *, stop: bool = True) -> None:
         """End the connection at once: stop running code, leave the raw REPL, close the port. Never raises.
 
@@ -250,7 +226,8 @@ class Channel(Wire):
         """
         if self._transport is None or self._ended:
             return
-        if self.in_step:
+        was_in_step = self.in_step
+        if was_in_step:
             self.repl.leave()
         elif stop:
             self.repl.interrupt()
@@ -258,56 +235,22 @@ class Channel(Wire):
             # Nothing can be called back any more, but a last word can be said and the port given back.
             close_orphan(self._transport, self.repl.data_to_send())
             return
+        running = self.repl.state is ReplState.OUTPUT  # then all that is on its way is a Ctrl-C
         self._flush()
         self._cancel_timers()
-        self._transport.abort()
-
-    # -- internals ----------------------------------------------------------------------------------------------
-
-    async def _exchange(self, deadline: float) -> Event:
-        """Send what is queued and wait for the event that ends the exchange."""
-        if self._ended:
-            raise self._link_lost()
-        loop = self._loop
-        waiter: asyncio.Future[Event] = loop.create_future()
-        self._waiter = waiter
-        self._deadline = deadline
-        timer = self._timer
-        if timer is None or timer.when() > deadline:
-            if timer is not None:
-                timer.cancel()
-            self._timer = loop.call_at(deadline, self._on_timer)
-        self._flush()
-        try:
-            return await waiter
-        finally:
-            self._waiter = None
-
-    def _on_timer(self) -> None:
-        # One timer serves every exchange: it is armed for the earliest deadline and moves on when that was met.
-        self._timer = None
-        if self._waiter is None or self._waiter.done():
-            return
-        if self._loop.time() >= self._deadline:
-            self.fail(Expired())
+        if was_in_step or running:
+            self._transport.abort()
         else:
-            self._timer = self._loop.call_at(self._deadline, self._on_timer)
+            throw_away(self._transport)
 
-    def _flush(self) -> None:
-        data = self.repl.data_to_send()
-        if data and self._transport is not None and not self._ended:
-            self._counters.bytes_sent += len(data)
-            self._transport.write(data)
-        if self._pacer is None and self.repl.waits_for_time:
-            self._pacer = self._loop.call_later(self._pace, self._on_pacer)
+    def throw_away(self, reason: Exception) -> None:
+        """End a connection that did not answer in time, for all as if it had been lost, for this reason.
 
-    def _on_pacer(self) -> None:
-        self._pacer = None
-        self.repl.release_chunk()
-        self._flush()
-
-    def _cancel_timers(self) -> None:
-        for timer in (self._timer, self._pacer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._pacer = None
+        The board is sent a last Ctrl-C. What has not left this computer by then never will.
+        """
+        if self._transport is not None and not self._ended:
+            self._thrown_away = reason
+            self.repl.interrupt()
+            self._flush()
+            self._cancel_timers()
+            throw_away(self._transport)

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from belay_py.errors import ConnectionFailed, ProtocolViolation
-from belay_py.protocol import BoardReset, Finished
+from belay_py.protocol import Finished
 from belay_py.session import question
 from belay_py.session.channel import NO_MEMORY, Channel
 from belay_py.session.outcomes import Expired, LinkLost
@@ -58,13 +58,12 @@ async def open_connection(
         await open_port(options, channel, deadline)
         if restart == "lines":
             await channel.reset_chip(await profile_of(options.port, how.profile))
-        reply = await question.ask(channel, deadline, restart)
-        event = reply.event
-        if isinstance(event, Finished) and b"MemoryError" in event.traceback:
+        reply = await question.ask(channel, deadline, restart, baudrate=options.baudrate if how.integrity else None)
+        if isinstance(reply.event, Finished) and b"MemoryError" in reply.event.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
-        if isinstance(event, BoardReset) or event.traceback:
+        if reply.about is None:
             raise ConnectionFailed(f"the board on {options.port} could not say what it is; is it MicroPython?")
-        board, channel.life = question.read(channel, reply)
+        board, channel.life = reply.about
         channel.marks = how.framing == "marked"
         channel.marked = channel.marks and channel.tells_restarts
         channel.heap = board.heap.free + board.heap.allocated if board.heap else None

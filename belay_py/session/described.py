@@ -30,6 +30,11 @@ class Described:
         return self._standing.lifecycle.state
 
     @property
+    def port(self) -> str:
+        """The port that is open, or was last: ``options.port``, or where its board was found instead."""
+        return self._standing.whereabouts.port
+
+    @property
     def generation(self) -> int:
         """Counts the connections of this session: 1 during the first."""
         return self._standing.generation

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from belay_py.errors import ProtocolViolation
 from belay_py.options import DeviceSessionOptions
 from belay_py.options.checks import FINITE, require
-from belay_py.protocol import BoardReset
 from belay_py.session import question
 from belay_py.session.channel import Channel
 from belay_py.session.connection import failure_of, open_port
@@ -102,10 +101,10 @@ class _Recording(Channel):
 async def _ask(channel: Channel, deadline: float) -> BoardInfo | None:
     """Return what a board says about itself, or None for what is none, or cannot tell. Raises `LinkLost`."""
     try:
-        reply = await question.ask(channel, deadline)
-        return None if isinstance(reply.event, BoardReset) else question.read(channel, reply).board
+        about = (await question.ask(channel, deadline)).about
     except (Expired, ProtocolViolation):
         return None
+    return None if about is None else about.board
 
 
 def _of_board(board: BoardInfo, heard: bytes) -> Detection:

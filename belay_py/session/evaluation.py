@@ -10,7 +10,14 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from belay_py.errors import BoardWasReset, ExecutionError, SessionTimeout
+from belay_py.errors import (
+    BoardWasReset,
+    Disconnected,
+    ExecutionError,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionTimeout,
+)
 from belay_py.session import blocks, encoder, nonces, values
 from belay_py.session.returns import validator
 
@@ -182,9 +189,20 @@ class Evaluations:
 
 @contextlib.contextmanager
 def _not_the_callers() -> Iterator[None]:
-    """Take the places out of an exception of our own code: they would be looked for in the caller's."""
+    """What fails here is our own code, in front of the caller's, none of which has run: say so.
+
+    An exception loses its places, which would be looked for in the caller's code.
+    """
     try:
         yield
+    except OutcomeUnknown as error:
+        why = error.__cause__ or "the link was lost"
+        raise Disconnected(
+            f"{why}. The encoder of values was going first; the code had not started"
+        ) from error.__cause__
+    except (SessionTimeout, ProtocolViolation) as error:
+        error.outcome = "not_started"
+        raise
     except ExecutionError as error:
         error.frames = ()
         if _NOT_THE_CALLERS not in getattr(error, "__notes__", ()):

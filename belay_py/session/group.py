@@ -75,14 +75,26 @@ class Turns:
         if group in self._groups:
             self._groups.remove(group)
 
+    def end_inside(self, outer: Group | None = None) -> None:
+        """End the groups inside of one, or all: a block that goes on has the board to itself no more.
+
+        Those that have the turn lent give it back by themselves.
+        """
+        first = self._groups.index(outer) + 1 if outer in self._groups else 0
+        for group in reversed(self._groups[first:]):
+            group.refuse()
+            if not group.is_lent:
+                group.end()
+
     @contextlib.asynccontextmanager
-    async def lent(self) -> AsyncIterator[None]:
+    async def lent(self) -> AsyncIterator[Group]:
         """Lend the turn, which the caller has, to the operations of a block; have it again afterwards."""
         group = Group(self)
+        group.is_lent = True
         group.adopt()
         try:
             with group.membership():
-                yield
+                yield group
         finally:
             await group.give_back()
 
@@ -99,6 +111,8 @@ class Group(Turn):
 
     is_open = False
     """Whether members may still queue inside."""
+    is_lent = False
+    """Whether its maker goes on to have the turn when it ends."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -116,8 +130,8 @@ class Group(Turn):
     async def give_back(self) -> None:
         """End without giving the session's turn on, once the members' operations have ended.
 
-        Those that wait are refused, and those that run were cancelled: what is waited for is a recovery, which has a
-        deadline of its own. A cancellation meanwhile comes after it, so that the turn has one owner at any time.
+        Those that wait are refused. Those that run are waited for: whoever may have left some behind has them stopped.
+        A cancellation meanwhile comes after it, so that the turn has one owner at any time.
         """
         self.is_open = False
         self.refuse()
@@ -162,6 +176,10 @@ class Group(Turn):
         mine = _memberships.get()
         if mine:
             _memberships.set(() if mine == (self,) else tuple([group for group in mine if group is not self]))
+
+    def end_inside(self) -> None:
+        """End the groups that began inside of this one."""
+        self._turns.end_inside(self)
 
     def end(self) -> None:
         """Give the session's turn on, at once or when the members' operations have ended. Any number of times."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import prepare
+from belay_py.session import answers as said
 
 # Each question stands alone: old and small boards lack `os`, `os.uname`, `gc.mem_free`, `machine` or `sys.stdout`
 # (MicroPython 1.9.2 on the micro:bit lacks most of them). It leaves nothing behind in the board's globals.
@@ -43,7 +43,10 @@ def _belay_info():
  q('f',lambda:64 if eval('1.1+1e-9!=1.1')else 32)
  q('b',lambda:hasattr(sys.stdout,'buffer'))
  q('l',l)
- print(repr(r))
+ s=repr(r)
+ h=0
+ for c in s:h=(h*31+ord(c))%16777213
+ print(s,h)
 _belay_info()
 del _belay_info
 """
@@ -52,6 +55,11 @@ del _belay_info
 def code(life: str) -> bytes:
     """Return the question, which calls this life of the interpreter ``life`` if it has no name yet."""
     return _CODE.replace(b"{prepare}", prepare(life).rstrip().replace(b"\n", b"\n  "))
+
+
+_KINDS: Final[dict[str, said.Kind]] = {
+    "n": str, "v": [int], "m": str, "p": str, "x": int, "e": str, "u": str, "h": (int, int), "f": int, "l": str,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +111,8 @@ class Answer(NamedTuple):
 
 def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
     """Read the answer to `code`. Raises `ProtocolViolation` when it is none."""
-    lines = output.splitlines()
     try:
-        answers: dict[str, Any] = ast.literal_eval(lines[-1].decode())
+        answers = said.read(output, _KINDS)
         heap = answers.get("h")
         info = BoardInfo(
             implementation=str(answers["n"]),
@@ -124,9 +131,8 @@ def parse(output: bytes, *, raw_paste: bool, window: int) -> Answer:
             ),
             heap=Heap(*heap) if heap else None,
         )
-    except (AttributeError, LookupError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise ProtocolViolation(
             "the board's answer about itself could not be read; is it MicroPython?", received=output[-200:]
         ) from error
-    life = answers.get("l")
-    return Answer(info, None if life is None else str(life))
+    return Answer(info, answers.get("l"))

@@ -36,7 +36,7 @@ class Keeper(Protocol):
         """Learn that the session is about to be connected; say now what is known of its board."""
 
     async def set_up(self, deadline: float) -> None:
-        """Look at a board that was just connected, and prepare it. Raises, when it is not to be used."""
+        """Prepare a board that was just connected. Raises, when it is not to be used."""
 
     def note(self, event: SessionEvent) -> None:
         """Learn of an event."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 from belay_py import events
+from belay_py.devices.whereabouts import Place
 from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
+from belay_py.session.finding import find_place
 from belay_py.session.outcomes import WentAway
 from belay_py.session.standing import no_time_left
 
@@ -46,15 +49,23 @@ class Link:
         self._opening: asyncio.Task[Connection] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
+        self._place = Place(standing.options.port)
+        """What was opened last."""
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
-    async def connect(self, deadline: float, restart: RestartAtConnect | None = None) -> bool:
+    async def connect(
+        self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False, asked: bool = False
+    ) -> bool:
         """Take the turn and connect, unless that is done already; return whether it was to be done.
 
-        See `DeviceSession.connect` for the errors.
+        ``asked`` says that a user wants it: who was told of another board before accepts it so. See
+        `DeviceSession.connect` for the errors. ``patient`` is for `connect_in_turn`.
         """
         standing, turn = self._standing, self._standing.turn
+        accepts = asked and standing.whereabouts.told
+        if self._lifecycle.state is _State.DISPOSED:
+            self._lifecycle.fire("connect")  # which says that the caller is wrong
         if (
             standing.channel is not None
             and not standing.channel.is_of_this_loop
@@ -65,7 +76,9 @@ class Link:
         try:
             if standing.usable:
                 return False
-            await self.connect_in_turn(deadline, restart)
+            if accepts:
+                standing.whereabouts.forget()
+            await self.connect_in_turn(deadline, restart, patient=patient)
         finally:
             turn.release()
         return True
@@ -77,34 +90,52 @@ class Link:
 
         ``restart`` is for `open_connection`, by default as the options say. With ``patient`` a port that is not there
         yet is tried again until the deadline: a board with native USB is away while it restarts.
+
+        The board is looked for wherever it is now; another one raises `IdentityChanged`, until somebody accepts it.
         """
         if self._ending is not None:
             await asyncio.shield(self._ending)
-        channel = self._standing.channel
+        standing = self._standing
+        if self._lifecycle.state is _State.DISPOSED:
+            raise standing.unusable()  # it was closed while this waited, which is nobody's fault
+        channel, endings = standing.channel, self.endings
         self._lifecycle.fire("connect")
-        if self._standing.keeper is not None:
-            self._standing.keeper.before_connect()
-        restart = restart or self._standing.options.reset
-        connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+        if standing.keeper is not None:
+            standing.keeper.before_connect()
+        restart = restart or standing.options.reset
+        try:
+            connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+        except IdentityChanged:
+            standing.whereabouts.told = True
+            raise
+        life = standing.life
         self._accept(connection, restarted=restart != "never")
-        if self._standing.keeper is not None:
-            try:
-                await self._standing.keeper.set_up(deadline)
-            except BaseException as error:  # it goes on; nobody is to use a board that is not set up
-                await self._end_of(error)
-                raise
+        try:
+            standing.whereabouts.recognise(self._place, connection.board.unique_id)
+            if standing.keeper is not None:
+                await standing.keeper.set_up(deadline)
+                if self.endings != endings:
+                    raise SessionClosed("the session was disconnected while its board was set up")
+        except BaseException as error:  # it goes on; nobody is to use a board that is not set up
+            if isinstance(error, IdentityChanged):
+                standing.life = life  # that was another board's
+            await self._end_of(error)
+            raise
 
     async def _end_of(self, error: BaseException) -> None:
-        reason: events.DisconnectReason = "identity changed" if isinstance(error, IdentityChanged) else "requested"
+        reason: events.DisconnectReason = "requested"
+        if isinstance(error, IdentityChanged):
+            reason, self._standing.whereabouts.told = "identity changed", True
         await self._disconnect(reason)
         self._standing.trouble = str(error) or "setting the board up was cancelled"
 
-    async def reconnect(self, deadline: float) -> bool:
+    async def reconnect(self, deadline: float, *, asked: bool = False) -> bool:
         """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
 
-        Operations that were waiting go on afterwards.
+        Operations that were waiting go on afterwards. ``asked`` is as for `connect`.
         """
         standing, endings = self._standing, self.endings
+        accepts = asked and standing.whereabouts.told
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
@@ -113,6 +144,8 @@ class Link:
             await self._disconnect()
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while it was reconnecting")
+            if accepts:
+                standing.whereabouts.forget()
             await self.connect_in_turn(deadline)
             return standing.boot_epoch != epoch
         finally:
@@ -202,13 +235,14 @@ class Link:
     async def _open_after(
         self, before: Channel | None, deadline: float, restart: RestartAtConnect, *, patient: bool
     ) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, board = asyncio.get_running_loop(), self._standing.whereabouts
         if before is not None:
             await before.closed()  # it went into ERROR, and may still hold the port
         while True:
             try:
+                self._place = place = await find_place(board, deadline)
                 return await open_connection(
-                    self._standing.options,
+                    dataclasses.replace(self._standing.options, port=place.port),
                     deadline,
                     self.on_lost,
                     restart=restart,
@@ -216,7 +250,7 @@ class Link:
                 )
             except WentAway:
                 restart, patient = "never", True
-            except (DeviceNotFound, DeviceBusy, ConnectionFailed):
+            except (DeviceNotFound, DeviceBusy, ConnectionFailed, IdentityChanged):
                 if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
                     raise
             await asyncio.sleep(_BETWEEN_ATTEMPTS)
@@ -225,7 +259,7 @@ class Link:
         """Take a connection into use; ``restarted`` says that its board was restarted for it."""
         standing = self._standing
         if not connection.channel.in_step:
-            trouble = f"{standing.options.port} was lost right after the handshake"
+            trouble = f"{self._place.port} was lost right after the handshake"
             standing.fail(trouble)
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel, standing.info = connection.channel, connection.board

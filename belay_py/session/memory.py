@@ -41,7 +41,7 @@ async def require_room(channel: Channel, code: bytes, deadline: float) -> None:
     if channel.interrupted:
         raise Dropped
     if isinstance(event, Finished) and b"MemoryError" in event.traceback:
-        raise _too_large(channel, code, to_text(event.traceback), "not_started")
+        raise does_not_fit(channel, code, to_text(event.traceback), "not_started")
     channel.code_room = len(code)  # such a board never gives this memory back (tried): the same code fits again
 
 
@@ -55,13 +55,14 @@ def too_large(channel: Channel, code: bytes, event: Finished, *, silent: bool) -
         return None
     text = to_text(event.traceback)
     if channel.repl.cut_short:
-        return _too_large(channel, code, text, "not_started")
+        return does_not_fit(channel, code, text, "not_started")
     if len(code) * _LEAST_SHARE < (channel.heap or ALWAYS_FITS * _LEAST_SHARE):
         return None
-    return _too_large(channel, code, text, "unknown")
+    return does_not_fit(channel, code, text, "unknown")
 
 
-def _too_large(channel: Channel, code: bytes, traceback: str, outcome: Outcome) -> CodeTooLarge:
+def does_not_fit(channel: Channel, code: bytes, traceback: str, outcome: Outcome) -> CodeTooLarge:
+    """Return the error for code that the board has no memory for, which it said by ``traceback``."""
     heap = channel.heap
     room = "memory" if heap is None else f"heap of {heap} bytes"
     consequence = "none of it ran" if outcome == "not_started" else "it printed nothing, and most likely none of it ran"

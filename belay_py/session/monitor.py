@@ -6,12 +6,14 @@ Connecting is another thing: it interrupts whatever runs. So this is for session
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionClosed, SessionTimeout
+from belay_py.errors import ConnectionFailed, Disconnected, IllegalTransition, SessionTimeout
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_port
+from belay_py.session.finding import find_place
 from belay_py.session.streaming import OutputQueue, check_mode, decoded
 from belay_py.session.wire import LONGEST_CLOSE
 from belay_py.transports.base import close_orphan
@@ -78,7 +80,7 @@ class Monitoring:
         loop = asyncio.get_running_loop()
         deadline = min(limit, self._standing.deadline(self._standing.options.connection_timeout))
         # In a task of its own, which `end` can cancel without cancelling the consumer.
-        self._opening = opening = loop.create_task(open_port(self._standing.options, listener, deadline))
+        self._opening = opening = loop.create_task(self._open_port(listener, deadline))
         try:
             await opening
         except asyncio.CancelledError:
@@ -95,10 +97,14 @@ class Monitoring:
         finally:
             self._opening = None
 
+    async def _open_port(self, listener: _Listener, deadline: float) -> None:
+        place = await find_place(self._standing.whereabouts, deadline)
+        await open_port(dataclasses.replace(self._standing.options, port=place.port), listener, deadline)
+
     def _require_no_connection(self) -> None:
         state = self._standing.lifecycle.state
-        if state is _State.DISPOSED:
-            raise SessionClosed("the session was closed for good; make a new one")
+        if state in (_State.DISPOSED, _State.DISCONNECTING):
+            raise self._standing.unusable()
         if state not in (_State.CREATED, _State.DISCONNECTED, _State.ERROR):
             raise IllegalTransition(
                 f"cannot monitor a session that is {state.name}: connecting has stopped the board's program. "

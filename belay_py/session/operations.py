@@ -22,7 +22,7 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.memory import ALWAYS_FITS, require_room, too_large
-from belay_py.session.outcomes import Dropped, Expired, LinkLost
+from belay_py.session.outcomes import Dropped, Expired, LinkLost, Restarted
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 from belay_py.text import to_text
 
@@ -87,17 +87,25 @@ class Operations:
         stdin: Stdin | None = None,
     ) -> ExecutionResult:
         """Run code after `Standing.begin`. The turn is released here, or by the recovery."""
+        if channel.repl.doubted:
+            channel = await self._proved(channel, deadline)
         started = time.perf_counter()
+        begun = False
         try:
-            if len(source) > ALWAYS_FITS:
+            integrity = channel.integrity
+            if len(source) > ALWAYS_FITS and integrity is None:
                 await require_room(channel, source, deadline)
+            begun = True  # what went before was no code of the caller's
             if stdin is not None:
                 stdin.feed(channel)
-            event = await channel.execute(source, deadline, sink)
+            if integrity is None:
+                event = await channel.execute(source, deadline, sink)
+            else:
+                event = await integrity.execute(source, deadline, sink, once=stdin is not None)
         except BaseException as error:  # noqa: BLE001  it goes on, as our error or as it was
             if stdin is not None:
                 stdin.stop()
-            await self.end_badly(channel, error, may_have_run=channel.repl.may_have_started)
+            await self.end_badly(channel, error, may_have_run=begun and channel.may_have_started)
         unread = stdin is not None and stdin.stop()
         if isinstance(event, BoardReset):
             await self.recovery.bring_back(channel, restarted=True, boot_output=to_text(event.boot_output))
@@ -115,6 +123,18 @@ class Operations:
             self.standing.end()
         # What a stream has passed on is not in the event.
         return _result(channel, source, event, duration, silent=sink is None and not event.output)
+
+    async def _proved(self, channel: Channel, deadline: float) -> Channel:
+        """Prove the prompt anew before any code is sent: what came since the last execution looked like an answer."""
+        epoch = self.standing.boot_epoch
+        if not await self.recovery.bring_back(channel):
+            raise Disconnected(f"the board said what nobody had asked for, and then {self.standing.trouble}")
+        if self.standing.boot_epoch != epoch:
+            raise BoardWasReset(
+                "the board had restarted before the code was sent, which did not run: its variables are gone",
+                outcome="not_started",
+            )
+        return await self.standing.begin(deadline)
 
     async def _look_for_a_restart(self, channel: Channel, event: Finished) -> None:
         """The line that marks the end may have failed: then the interpreter is not the one that was prepared for it."""
@@ -172,8 +192,14 @@ class Operations:
             self.recovery.start(channel)  # cancelled: the caller does not wait for it
             raise error
         epoch = standing.boot_epoch
-        recovered = await self.recovery.bring_back(channel)
+        sent = channel.integrity and channel.integrity.latest
+        if isinstance(error, Expired):
+            recovered = await self.recovery.bring_back_in_time(channel)
+        else:
+            recovered = await self.recovery.bring_back(channel, restarted=isinstance(error, Restarted))
+        may_have_run = may_have_run and not (sent and sent.not_started)
         did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
+        did_not_run |= isinstance(error, Restarted) and error.not_started
         if standing.boot_epoch != epoch:
             if did_not_run:
                 raise BoardWasReset(

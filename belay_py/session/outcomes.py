@@ -15,5 +15,17 @@ class Dropped(Exception):
     """An interrupt made the board forget code that had not been sent to its end."""
 
 
+class Stalled(Exception):
+    """The board went silent where it never does, so that bytes must have been lost."""
+
+
+class Restarted(Exception):
+    """The board's interpreter is not the one that the exchange began with."""
+
+    def __init__(self, *, not_started: bool) -> None:
+        super().__init__()
+        self.not_started = not_started
+
+
 class WentAway(Exception):
     """The board left its port, since it was restarted; it comes back."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info, nonces, restarting
+from belay_py.session.integrity import Integrity
 from belay_py.session.outcomes import Expired
 
 if TYPE_CHECKING:
@@ -22,39 +23,46 @@ class Reply(NamedTuple):
     """What a board has answered, and how many seconds that took."""
 
     event: Finished | BoardReset
+    about: info.Answer | None
+    """What it says of itself; None where it raised an exception instead, or restarted."""
     round_trip: float
 
 
-async def ask(channel: Channel, deadline: float, restart: RestartAtConnect = "never") -> Reply:
+async def ask(
+    channel: Channel, deadline: float, restart: RestartAtConnect = "never", *, baudrate: int | None = None
+) -> Reply:
     """Bring a board to its prompt, restart it as ``restart`` says, and ask it `info.code`.
 
     It is asked twice if need be: a chip that restarts right after the handshake, above all one that the opening of its
-    port has reset, forgets the question without a word. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and what
-    `restarting.restart` raises.
+    port has reset, forgets the question without a word, and a noisy wire damages it. With the port's ``baudrate`` all
+    is checked from here on; see `belay_py.session.integrity`. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and
+    what `restarting.restart` raises.
     """
     time = asyncio.get_running_loop().time
     await channel.enter(deadline)
     if restart in ("soft", "hard"):
         await restarting.restart(channel, restart, deadline)
-    began = time()
+    now = time()
     try:
-        event = await channel.execute(_question(), min((began + deadline) / 2, began + _LONGEST_ANSWER))
-        if isinstance(event, Finished):
-            return Reply(event, time() - began)
+        reply = await _ask(channel, min((now + deadline) / 2, now + _LONGEST_ANSWER), baudrate)
+        if isinstance(reply.event, Finished):
+            return reply
     except (Expired, ProtocolViolation):
         if time() >= deadline:
             raise
     await channel.enter(deadline)
+    return await _ask(channel, deadline, baudrate)
+
+
+async def _ask(channel: Channel, deadline: float, baudrate: int | None) -> Reply:
+    time = asyncio.get_running_loop().time
     began = time()
-    return Reply(await channel.execute(_question(), deadline), time() - began)
-
-
-def read(channel: Channel, reply: Reply) -> info.Answer:
-    """Read an answer. Raises `ProtocolViolation` when it is none."""
-    features = channel.repl.features
-    assert features is not None, "it has answered at its prompt"
-    return info.parse(reply.event.output, raw_paste=features.raw_paste, window=features.window)
-
-
-def _question() -> bytes:
-    return info.code(nonces.of_life())
+    if baudrate is not None:
+        await Integrity.install(channel, baudrate, deadline)
+    event = await channel.ask(info.code(nonces.of_life()), deadline)
+    about = None
+    if isinstance(event, Finished) and not event.traceback:
+        features = channel.repl.features
+        assert features is not None, "it has answered at its prompt"
+        about = info.parse(event.output, raw_paste=features.raw_paste, window=features.window)
+    return Reply(event, about, time() - began)

@@ -66,6 +66,30 @@ class Recovery:
         """Recover and wait for it; a caller that is cancelled meanwhile leaves the recovery running."""
         return await asyncio.shield(self.start(channel, restarted=restarted, boot_output=boot_output, limit=limit))
 
+    def throw_away(self, channel: Channel) -> bool:
+        """End a connection over a network whose board has not answered in time; return whether it is one.
+
+        It is not brought back: when the network returns, commands and answers of any age do. To all it is a lost link.
+        But with ``reset_when_stuck`` the lines of a remote port are wanted, for which the connection must live.
+        """
+        if not channel.crosses_a_network or self._standing.options.reset_when_stuck:
+            return False
+        port = self._standing.options.port
+        channel.throw_away(
+            Disconnected(f"{port} did not answer before a deadline and was closed, as it is behind a network")
+        )
+        return True
+
+    async def bring_back_in_time(self, channel: Channel, *, restarted: bool = False) -> bool:
+        """`bring_back` after a deadline has passed: not over a network, where the connection ends instead."""
+        if not self.throw_away(channel):
+            return await self.bring_back(channel, restarted=restarted)
+        try:
+            await channel.closed()
+        finally:
+            self._standing.turn.release()
+        return False
+
     async def _recover(self, channel: Channel, restarted: bool, boot_output: str, limit: float) -> bool:
         standing = self._standing
         try:
@@ -110,7 +134,7 @@ class Recovery:
             if not options.reset_when_stuck:
                 raise
             try:
-                await channel.reset_chip(await profile_of(options.port, options.communication.profile))
+                await channel.reset_chip(await profile_of(standing.whereabouts.port, options.communication.profile))
             except (ConnectionFailed, Disconnected) as error:
                 _log.warning("%s is stuck and cannot be reset by its lines: %s", options.port, error)
                 raise Expired from error

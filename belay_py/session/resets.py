@@ -76,7 +76,7 @@ class Resets:
             ) from error.__cause__
         except Expired:
             # Ctrl-D at a verified prompt is a restart, if a slow one.
-            ready = await self._recovery.bring_back(channel, restarted=not channel.tells_restarts)
+            ready = await self._recovery.bring_back_in_time(channel, restarted=not channel.tells_restarts)
             outcome = "it is ready again" if ready else f"and since then {standing.trouble}"
             raise SessionTimeout(
                 f"the board did not finish its restart before the deadline; {outcome}", recovered=ready
@@ -101,7 +101,7 @@ class Resets:
             standing.lifecycle.flip("begin")
             try:
                 await channel.reset_chip(
-                    await profile_of(standing.options.port, standing.options.communication.profile)
+                    await profile_of(standing.whereabouts.port, standing.options.communication.profile)
                 )
             except LinkLost:
                 await self._connect(deadline, endings)

@@ -89,12 +89,13 @@ class DeviceSession(Described, Monitored, Observable):
         already is left as it is, unless ``reset`` asks for a restart. Raises
         `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds), `SessionTimeout` (an
         operation of somebody else does not end in time), `SessionClosed` (it was disconnected meanwhile),
+        `IdentityChanged` (another board is there than before, which the next call accepts),
         `SettingsError` for a trace that cannot be written, or `IllegalTransition` after `close`.
         """
         if reset is not None:
             require("reset", reset, one_of(*RESETS))
         deadline = self._standing.deadline(self.options.connection_timeout)
-        if not await self._link.connect(deadline, reset) and reset not in (None, "never"):
+        if not await self._link.connect(deadline, reset, asked=True) and reset not in (None, "never"):
             await (self.soft_reset() if reset == "soft" else self.hard_reset())
 
     async def reconnect(self, *, timeout: float | None = None) -> Boot:
@@ -104,7 +105,8 @@ class DeviceSession(Described, Monitored, Observable):
         ``connection_timeout``. Raises what `connect` raises: `SessionTimeout` when the operation that runs does not end
         in time, `SessionClosed` when somebody disconnects it meanwhile.
         """
-        restarted = await self._link.reconnect(self._standing.deadline(timeout, self.options.connection_timeout))
+        deadline = self._standing.deadline(timeout, self.options.connection_timeout)
+        restarted = await self._link.reconnect(deadline, asked=True)
         return Boot(self.boot_epoch, restarted=restarted)
 
     async def disconnect(self) -> None:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from belay_py import events
+from belay_py.devices.whereabouts import Whereabouts
 from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.session.group import Turns
@@ -37,6 +38,8 @@ class Standing:
         self.counters = Counters()
         self.keeper: Keeper | None = None
         """The manager that has the session, if one has."""
+        self.whereabouts = Whereabouts(options.port)
+        """Where the board is, and what is known of it."""
         self.channel: Channel | None = None
         self.trouble = ""
         """Why there is no usable channel, for messages."""

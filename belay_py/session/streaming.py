@@ -113,6 +113,8 @@ async def stream(
             yield data
         await run
     except _Idle:
+        if recovery.throw_away(channel):
+            await asyncio.wait([run])
         await _stop(run, recovery)
         ready = standing.usable
         outcome = "the code was stopped and the board is ready again" if ready else f"and then {standing.trouble}"

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from belay_py.errors import DeviceFrame, ExecutionError
+from belay_py.session.parser import parse
 from belay_py.text import to_text
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 # The last line of a traceback, `ValueError: bad`, or the whole of one when the board has no memory for more
 # (raw-paste then sends `MemoryError: ...` with no `Traceback` line).
 _LAST_LINE = re.compile(r"^(?P<type>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$", re.DOTALL)
-_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+)(?:, in (?P<function>.*))?$')
-_ERRNO = re.compile(r"^(?:\[Errno (?P<number>-?\d+)\] ?(?P<name>.*)|(?P<bare>-?\d+))$", re.DOTALL)
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>[0-9]{1,9})(?:, in (?P<function>.*))?$')
+_ERRNO = re.compile(r"^(?:\[Errno (?P<number>-?[0-9]{1,9})\] ?(?P<name>.*)|(?P<bare>-?[0-9]{1,9}))$", re.DOTALL)
 _NOTE: Final = "On the board: "
 STDIN: Final = "<stdin>"
 """What boards call code that came through the REPL."""
@@ -88,9 +89,8 @@ def parsed(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes: whoever wrote them has been told by now, or it is for the board
         try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
-            # SystemError: CPython 3.11's ast.parse loses count when a second thread parses meanwhile (seen).
+            return parse(text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
 
 

@@ -22,6 +22,11 @@ class Turn:
     _refused = False
     _waiters: deque[asyncio.Future[None]] | None = None  # most turns see none, and each lease has one
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody has the turn."""
+        return self._held
+
     def take(self) -> bool:
         """Take the turn if it is free; return whether it was."""
         if self._held:

@@ -196,6 +196,7 @@ def _refuse(mark: str, opened: list[tuple[str, list[Any]]]) -> NoReturn:
 
 
 def _with_article(name: str) -> str:
+    name = short(" ".join(name.split()))  # a program may have called its type anything
     return f"{'an' if name[:1] in tuple('aeiouAEIOU') else 'a'} {name or 'value of a type without a name'}"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import ProtocolViolation
+from belay_py.session import answers as said
 
 if TYPE_CHECKING:
     from belay_py.session.execution import ExecutionResult
@@ -44,11 +44,11 @@ class Vitals:
 def parse(output: bytes) -> Vitals:
     """Read the answer to `CODE`. Raises `ProtocolViolation` when it is none."""
     try:
-        answers: dict[str, Any] = ast.literal_eval(output.splitlines()[-1].decode())
-        size, free = answers.get("s", (None, None))
-        return Vitals(answers.get("a"), size, free)
-    except (AttributeError, LookupError, TypeError, ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        answers = said.read(output, {"a": int, "s": (int, int)})
+    except ValueError as error:
         raise ProtocolViolation("the board's answer how it is could not be read", received=output[-200:]) from error
+    size, free = answers.get("s") or (None, None)
+    return Vitals(answers.get("a"), size, free)
 
 
 async def ask(session: DeviceSession, code: bytes, timeout: float) -> ExecutionResult:

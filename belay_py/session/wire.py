@@ -49,6 +49,11 @@ class Wire(asyncio.Protocol):
         return self._loop.is_closed()
 
     @property
+    def bytes_received(self) -> int:
+        """Bytes that have come from the board, over all connections that share the counters."""
+        return self._counters.bytes_received
+
+    @property
     def unsent(self) -> int:
         """Bytes that were written and that the system has not taken yet."""
         return 0 if self._transport is None or self._ended else self._transport.get_write_buffer_size()

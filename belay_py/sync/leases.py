@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import contextvars
 import functools
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import SessionClosed
 from belay_py.manager.leases import LeasedSession
 from belay_py.session.group import innermost
 from belay_py.sync.face import Face, call, in_a_thread, is_asynchronous
@@ -100,14 +98,8 @@ def preparing(
         assert group is not None, "a board is prepared by operations that belong together"
         seat = _PreparedSession(session, group)
         work = functools.partial(contextvars.copy_context().run, plain, _face(seat))
-        try:
-            await in_a_thread(work, name=f"belay on_connect {session.device_id} {id(on_connect):x}")
-        except asyncio.CancelledError:
-            # Nothing ends the thread, but nothing of it reaches the board any more.
-            if group.refuse():
-                with contextlib.suppress(BelayError):  # it ends with the connection then
-                    await session.interrupt(timeout=session.options.recovery_timeout)
-            raise
+        # Cancelled, it leaves the thread behind, nothing of which reaches the board any more: its group is over then.
+        await in_a_thread(work, name=f"belay on_connect {session.device_id} {id(on_connect):x}")
 
     return prepare
 

@@ -110,6 +110,11 @@ class DeviceSession(ObservableFace):
         return self._session.last_used
 
     @property
+    def port(self) -> str:
+        """The port that is open, or was last."""
+        return self._session.port
+
+    @property
     def generation(self) -> int:
         """Counts the connections of this session."""
         return self._session.generation

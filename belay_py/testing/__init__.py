@@ -31,6 +31,14 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.testing.steps import Step as Step
     from belay_py.testing.steps import StopReading as StopReading
     from belay_py.testing.steps import SwallowInterrupts as SwallowInterrupts
+    from belay_py.testing.wire import Direction as Direction
+    from belay_py.testing.wire import FaultyWire as FaultyWire
+    from belay_py.testing.wire_faults import Corrupt as Corrupt
+    from belay_py.testing.wire_faults import Cut as Cut
+    from belay_py.testing.wire_faults import Drop as Drop
+    from belay_py.testing.wire_faults import Duplicate as Duplicate
+    from belay_py.testing.wire_faults import Fault as Fault
+    from belay_py.testing.wire_faults import Stall as Stall
 
 _HOMES = {
     "belay_py.testing.board": ("ScriptedBoard",),
@@ -52,6 +60,8 @@ _HOMES = {
         "StopReading",
         "SwallowInterrupts",
     ),
+    "belay_py.testing.wire": ("Direction", "FaultyWire"),
+    "belay_py.testing.wire_faults": ("Corrupt", "Cut", "Drop", "Duplicate", "Fault", "Stall"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from belay_py.protocol import ask_life
 from belay_py.session import info, vitals
+from belay_py.session.answers import hashed
 from belay_py.testing.steps import HardReset, Raise
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Housekeeping:
 
     def _answer_with_life(self, code: bytes) -> tuple[Step, ...] | None:
         if about := _ABOUT.fullmatch(code):
-            return (f"{dict(FACTS, l=self.life) if self._live(about[1]) else FACTS!r}\n",)
+            facts = repr(dict(FACTS, l=self.life) if self._live(about[1]) else FACTS)
+            return (f"{facts} {hashed(facts)}\n",)
         if named := _PREPARE.fullmatch(code):
             return (f"{self.life}\n",) if self._live(named[1]) else (Raise("AttributeError", "stdout"),)
         return None

@@ -37,7 +37,7 @@ _JOIN_S = 2.0
 _DRAIN_S = 0.1
 _DRAIN_STEP_S = 0.005
 # How long a read may block where it cannot be cancelled; loss is noticed by then at the latest.
-_READ_S = 0.2
+READ_S = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ class ThreadedTransport:
         cls, port: str, receiver: Receiver, device: BlockingPort, lock: PortLock | None = None
     ) -> Transport:
         """The transport of an open port, which releases its lock. ``connection_made`` has been called on return."""
-        device.timeout = _READ_S
+        if device.timeout != READ_S:  # setting it negotiates with an RFC 2217 server, which blocks
+            device.timeout = READ_S
         self = cls(port, receiver, device, lock or PortLock())
         receiver.connection_made(self)
         try:
@@ -142,6 +143,10 @@ class ThreadedTransport:
     def get_write_buffer_size(self) -> int:
         """How many bytes the port has not taken yet."""
         return self._buffered
+
+    def get_extra_info(self, name: str) -> object:
+        """As asyncio's transports: the ``socket`` beneath the port, where there is one. It serves options only."""
+        return getattr(self._device, "_socket", None) if name == "socket" else None
 
     def is_closing(self) -> bool:
         """Whether the transport is closed or about to be."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
 from belay_py.errors import SettingsError
 
 if TYPE_CHECKING:
     import os
+
+_T = TypeVar("_T")
+_SENDERS: Final[dict[str, Literal["host", "board"]]] = {"host": "host", "board": "board"}
 
 
 class Piece(NamedTuple):
@@ -53,14 +56,15 @@ def read_trace(path: str | os.PathLike[str]) -> list[TracedLink]:
             entry = json.loads(line)
             name = entry["link"]
             if entry.get("event") == "opened":
-                found.append(TracedLink(entry["port"]))
+                found.append(TracedLink(_a(str, entry["port"])))
                 links[name] = found[-1]  # even if another had the same word
             if "event" in entry:
                 links[name].events.append(entry)
             else:
-                piece = Piece(entry["t"], entry["from"], entry["data"].encode("latin-1"))
+                sender: Literal["host", "board"] = _SENDERS[entry["from"]]
+                piece = Piece(float(_a((int, float), entry["t"])), sender, entry["data"].encode("latin-1"))
                 links[name].pieces.append(piece)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise SettingsError(f"line {number} of {path} is not that of a trace; was the file edited?") from error
     return found
 
@@ -71,6 +75,13 @@ def _is_cut(line: bytes) -> bool:
         return True
     try:
         json.loads(line + b'"}')
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
+
+
+def _a(kind: type[_T] | tuple[type[_T], ...], value: object) -> _T:
+    """Return a value of JSON that must be of a kind. Raises `TypeError`."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is of another type")
+    return value

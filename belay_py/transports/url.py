@@ -22,7 +22,7 @@ from belay_py.transports.offload import offload
 from belay_py.transports.port_errors import check_options
 from belay_py.transports.profiled import profiled
 from belay_py.transports.relay import Relay
-from belay_py.transports.threaded import ThreadedTransport
+from belay_py.transports.threaded import READ_S, ThreadedTransport
 
 if TYPE_CHECKING:
     import socket
@@ -114,6 +114,7 @@ def _open_remote(port: str, options: LinkOptions) -> _RemotePort:
     device = _RemotePort(options)
     device.port = port
     device.baudrate = options.baudrate
+    device.timeout = READ_S
     device.lock = locks.take(port, exclusive=options.exclusive)
     try:
         device.open()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from belay_py.cli.link import linked
 from belay_py.cli.options import seconds
 from belay_py.cli.output import BoardOutput
 from belay_py.errors import SettingsError
+from belay_py.testing.links import linked
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ class Board:
     pinned: bool
     last_used: int
     barred: bool = False
+    shunned: bool = False
     open: bool = False
     holder: Wish | None = None
 
@@ -49,6 +50,15 @@ class Model:
     def fits(self, wish: Wish, board: Board) -> bool:
         return board.key in wish.keys if wish.keys else wish.tags <= board.tags
 
+    def wants(self, wish: Wish, board: Board) -> bool:
+        """Whether it fits, and is not one that the wish can do without."""
+        if not self.fits(wish, board):
+            return False
+        if wish.keys or not board.shunned:
+            return True
+        others = [each for each in self.boards.values() if self.fits(wish, each) and not each.shunned]
+        return sum(not each.barred for each in others) < wish.count
+
     def before(self, wish: Wish) -> list[Wish]:
         return self.waiting[: self.waiting.index(wish)] if wish in self.waiting else self.waiting
 
@@ -57,10 +67,10 @@ class Model:
         boards = [
             board
             for board in self.boards.values()
-            if self.fits(wish, board)
+            if self.wants(wish, board)
             and board.holder is None
             and not board.barred
-            and not any(self.fits(earlier, board) for earlier in self.before(wish))
+            and not any(self.wants(earlier, board) for earlier in self.before(wish))
         ]
         if wish.keys:
             return boards if len(boards) == len(wish.keys) else []
@@ -121,7 +131,7 @@ class Model:
             and board.holder is None
             and not board.pinned
             and board not in self.free(wish)
-            and not any(self.fits(earlier, board) for earlier in [*self.before(wish), wish])
+            and not any(self.wants(earlier, board) for earlier in [*self.before(wish), wish])
         ]
         idle.sort(key=lambda board: board.last_used)
         for board in idle[: max(0, self.missing(wish) - closing)]:

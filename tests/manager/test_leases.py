@@ -159,11 +159,13 @@ async def test_waiting_is_bounded_in_number(port: str) -> None:
     async with DeviceSessionManager(max_waiting=1, max_sessions=1) as manager:
         await manager.create_session("sensor", port)
         async with manager.lease("sensor"):
-            waiting = stranger(manager.lease("sensor").acquire())
+            taken = manager.lease("sensor")
+            waiting = stranger(taken.acquire())
             await until_waiting(manager)
             with pytest.raises(TooManyWaiters, match=r"1 others wait for boards already \(max_waiting is 1\)"):
                 await stranger(manager.lease("sensor").acquire())
         await waiting
+        taken.release()
         await manager.create_session("other", "virtual:", connect=False)
         with pytest.raises(TooManyWaiters, match="can never be open together: max_sessions is 1"):
             await manager.lease("sensor", "other").acquire()

@@ -112,6 +112,15 @@ class PlanMachine(RuleBasedStateMachine):
         self.model.boards[key].barred = False
         self.compare(self.plan.unbar(key))
 
+    @precondition(lambda self: self.plan.places)
+    @rule(data=st.data())
+    def shun(self, data: st.DataObject) -> None:
+        """It does not work, or it does again."""
+        key = data.draw(st.sampled_from(list(self.plan.places)))
+        board = self.model.boards[key]
+        board.shunned = not board.shunned
+        self.compare(self.plan.shun(key, shunned=board.shunned))
+
     @precondition(lambda self: self.holders())
     @rule(data=st.data())
     def opened(self, data: st.DataObject) -> None:

@@ -203,9 +203,14 @@ async def test_another_board_ends_the_attempts_and_the_next_user_is_told_too(mon
         assert isinstance(last, ReconnectFailed)
         assert isinstance(last.error, IdentityChanged)
         assert last.attempts == 1
+        several = [session.execute("1"), session.execute("2"), session.connect(), session.connect()]
+        for result in await asyncio.gather(*several, return_exceptions=True):
+            assert isinstance(result, IdentityChanged)
         with pytest.raises(IdentityChanged):
-            await session.execute("1")
-        await session.execute("1")  # whoever goes on has been told
+            async with manager.lease("a"):
+                raise AssertionError("nobody has accepted the other board")
+        await session.connect()  # who calls this now has been told
+        await session.execute("1")
 
 
 async def test_a_board_that_cannot_be_set_up_is_given_up() -> None:

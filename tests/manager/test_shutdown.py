@@ -132,6 +132,13 @@ async def test_a_grace_that_is_no_time_is_refused(grace: Any) -> None:
             await manager.close(grace=grace)
         with pytest.raises(SettingsError, match="grace is"):
             manager.handle_signals(grace=grace)
+        board = make_board()
+        await manager.create_session("a", board.port)
+        with pytest.raises(SettingsError, match="grace is"):
+            await manager.remove("a", grace=grace)
+        async with manager.lease("a", timeout=0):
+            pass  # nothing has begun
+        assert await manager.remove("a", grace=10**400)
         assert manager.state == "open"
 
 

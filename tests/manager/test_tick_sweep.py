@@ -191,6 +191,45 @@ def test_cancelled_at_every_turn_nothing_is_lost(name: str, situation: str) -> N
     assert turn >= (0 if at_once else 2)
 
 
+async def cut_again(situation: str, turn: int, later: int) -> bool:
+    """Cancel one who takes two boards, and cancel it again while the first ending is under way, and look at the end."""
+    clock = asyncio.get_running_loop()
+    assert isinstance(clock, CuttingClock)
+    world = World(situation)
+    await world.begin()
+    taken = world.manager.lease("a", "b")
+    held: list[tuple[str, ...]] = []
+    task = clock.create_task(taken.acquire(), context=Context())
+    task.add_done_callback(lambda task: held.append(taken.claim.held if task.cancelled() else ()))
+
+    async def cancel_again() -> None:
+        for _ in range(later):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    def cancel() -> None:
+        task.cancel()
+        world.others.append(clock.create_task(cancel_again(), context=Context()))
+
+    clock.turns_left, clock.cut = turn, cancel
+    await asyncio.wait([task])
+    was_over, clock.cut = clock.cut is not None, None
+    assert held == [()], "a lease that failed has kept something"
+    taken.release()
+    await world.check()
+    return was_over
+
+
+# Not "checked out": a board whose check was cut off is kept until it is stopped, which has a deadline of its own.
+@pytest.mark.parametrize("later", [1, 2, 3, 4])
+@pytest.mark.parametrize("situation", ["not connected", "preparing"])
+def test_cancelled_again_at_every_turn_a_lease_of_several_keeps_nothing(situation: str, later: int) -> None:
+    for turn in itertools.count():
+        with asyncio.Runner(loop_factory=CuttingClock) as runner:
+            if runner.run(cut_again(situation, turn, later)):
+                break
+
+
 async def lose_the_link(world: World) -> None:
     world.boards["a"].lose("pulled")
 

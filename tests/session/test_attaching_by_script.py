@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from belay_py import ConnectionFailed, DeviceSession
 from belay_py.session.restarting import RESET_CHIP
 from belay_py.testing import Lose, Raise, ScriptedBoard, Silence
+from belay_py.testing.housekeeping import FACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize("away", [None, 1.0], ids=["link stays", "link goes away"])
@@ -67,4 +71,26 @@ async def test_a_board_that_keeps_no_name_of_its_life() -> None:
     await session.connect()
     assert session.attached is None
     assert session.boot_epoch == 2
+    await session.close()
+
+
+async def test_an_answer_that_was_damaged_is_asked_for_again() -> None:
+    board = ScriptedBoard()
+
+    def damaged_once() -> Iterator[str]:
+        board.about = None
+        yield "{'n': 'micropython', 'v': (1, 29, 0), 'u': 'another board'} 12345\n"
+
+    board.about = damaged_once()
+    async with DeviceSession(board.port) as session:
+        assert session.info.unique_id == FACTS["u"]
+
+
+async def test_an_answer_that_is_damaged_each_time_is_a_failed_connect() -> None:
+    board = ScriptedBoard()
+    board.about = "{'n': 'micropython', 'v': (1, 29, 0)} 12345\n"
+    session = DeviceSession(board.port)
+    with pytest.raises(ConnectionFailed, match="could not be read"):
+        await session.connect()
+    assert not board.connected
     await session.close()

@@ -58,6 +58,7 @@ async def reset_unseen(session: DeviceSession) -> None:
     while not seen.endswith(b"exit\r\n>"):
         await asyncio.sleep(0)
     channel.repl.receive_data = receive  # type: ignore[method-assign]
+    channel.repl.doubted = False  # nothing was heard of it
 
 
 @pytest.mark.parametrize("code", ["[1 for ran in [1]]", "ran = 1\nran", "for ran in [1]: pass\nran", "\nran = 1\nran"])

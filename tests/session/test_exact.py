@@ -164,6 +164,7 @@ async def test_a_restart_that_nobody_saw_is_told_by_the_next_execution(port: str
         seen = channel.repl.stray
         while channel.repl.stray < seen + len("OK\r\nMPY: soft reboot\r\nraw REPL; CTRL-B to exit\r\n>"):
             await asyncio.sleep(0)
+        channel.repl.doubted = False  # as if the noise that it made had been lost
         with pytest.raises(BoardWasReset, match="nobody saw") as caught:
             await session.execute("print('ran')")
         assert caught.value.output_bytes.strip() == b"ran"
@@ -173,6 +174,21 @@ async def test_a_restart_that_nobody_saw_is_told_by_the_next_execution(port: str
             await session.execute("raise NameError(\"name '_q' isn't defined\")")
         assert own.value.type == "NameError"
         assert session.boot_epoch == 2
+
+
+async def test_code_is_not_sent_to_a_board_whose_restart_was_heard(port: str) -> None:
+    async with DeviceSession(port) as session:
+        channel = session._standing.channel
+        assert channel is not None
+        assert channel._transport is not None
+        channel._transport.write(b"\x04")
+        while not channel.repl.doubted:
+            await asyncio.sleep(0)
+        with pytest.raises(BoardWasReset, match="before the code was sent") as caught:
+            await session.execute("ran = 1")
+        assert caught.value.outcome == "not_started"
+        assert session.boot_epoch == 2
+        assert not await session.evaluate("'ran' in globals()")
 
 
 async def test_plain_framing_on_request(port: str) -> None:

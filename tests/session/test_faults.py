@@ -30,7 +30,17 @@ from belay_py import (
     SessionTimeout,
     SettingsError,
 )
-from belay_py.testing import Forever, Instead, Lose, Pause, ScriptedBoard, SoftReset, SwallowInterrupts
+from belay_py.session import encoder
+from belay_py.testing import (
+    Answer,
+    Forever,
+    Instead,
+    Lose,
+    Pause,
+    Raise,
+    ScriptedBoard,
+    SwallowInterrupts,
+)
 
 State = DeviceSessionState
 
@@ -184,6 +194,43 @@ async def test_a_stream_left_while_the_link_was_paused_does_not_starve_the_next(
     await session.close()
 
 
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [(Lose("cable pulled"), Disconnected), (Forever(), SessionTimeout)],
+)
+@pytest.mark.parametrize("code", ["f()", "if True: f()\n1", "x = 1\nx"])
+async def test_a_value_whose_encoder_did_not_arrive_was_not_begun(
+    scripted: ScriptedBoard, code: str, fault: Answer, error: type[BelayError]
+) -> None:
+    session = session_with(scripted)
+    await session.connect()
+    missing = Raise("NameError", f"name '{encoder.NAME}' isn't defined")
+    answers: dict[bytes, Answer] = {encoder.INSTALL[0]: None, encoder.INSTALL[1]: fault}
+    scripted.on_code = lambda sent: answers.get(sent.encode(), missing)
+    with pytest.raises(error) as caught:
+        await session.evaluate(code, timeout=1)
+    assert getattr(caught.value, "outcome", None) == "not_started"
+    await session.close()
+
+
+@pytest.mark.parametrize(("lost", "error"), [(True, Disconnected), (False, SessionTimeout)])
+async def test_code_that_waited_for_the_question_whether_it_fits_was_not_begun(
+    scripted: ScriptedBoard, lost: bool, error: type[BelayError]
+) -> None:
+    scripted.raw_paste = "refused"
+    session = session_with(scripted)
+    await session.connect()
+    scripted.silent = True
+    running = asyncio.create_task(session.execute("x = 1\n" * 1000, timeout=1))
+    await active(session)
+    if lost:
+        scripted.lose()
+    with pytest.raises(error) as caught:
+        await running
+    assert getattr(caught.value, "outcome", None) == "not_started"
+    await session.close()
+
+
 async def test_a_soft_reset_that_loses_the_link_has_an_unknown_outcome(scripted: ScriptedBoard) -> None:
     session = session_with(scripted)
     await session.connect()
@@ -212,8 +259,7 @@ async def test_code_that_met_a_friendly_prompt_is_known_not_to_have_run(scripted
 async def test_a_hang_after_a_restart_that_nobody_saw_is_no_exception_of_the_program(scripted: ScriptedBoard) -> None:
     session = session_with(scripted)
     await session.connect()
-    scripted.restart(SoftReset())
-    await asyncio.sleep(1)
+    scripted._housekeeping.life = None  # it restarted, and the noise that this made was lost
     running = asyncio.create_task(session.execute("x"))
     await ticks(2)
     scripted.silent = True

@@ -1,0 +1,1 @@
+"""Faults, on purpose: what becomes of an operation whatever breaks."""

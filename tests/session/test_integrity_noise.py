@@ -1,0 +1,154 @@
+"""One damaged, lost or repeated byte, anywhere in a conversation: the result is right, or the error is typed.
+
+The code counts its own runs on the board. After each fault the next call is in step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from belay_py import DeviceSession
+from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, ExecutionError
+from tests.session import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+CONTROL = [bytes([value]) for value in b"\x00\x01\x02\x03\x04\x05\r\n'\"\\#A(,)"]
+DAMAGE: list[bytes | int] = [0x01, 0x10, 0x80, noise.LOST, noise.TWICE, *CONTROL]
+BOARDS = 4
+COUNT = "N = N + 1\nprint('run', N, '\\x04>')"
+FAILS = "N = N + 1\nprint('run', N)\nraise ValueError('after run %d' % N)"
+
+
+async def execute(session: DeviceSession, runs: int) -> None:
+    assert (await session.execute(COUNT)).output_bytes == b"run %d \x04>\r\n" % runs
+
+
+async def fail(session: DeviceSession, runs: int) -> None:
+    with pytest.raises(ExecutionError) as caught:
+        await session.execute(FAILS)
+    error = caught.value
+    assert (error.output_bytes, error.type, error.message) == (
+        b"run %d\r\n" % runs, "ValueError", f"after run {runs}",
+    )  # fmt: skip
+    assert 'File "<stdin>", line 3, in <module>' in error.traceback
+
+
+async def stream(session: DeviceSession, runs: int) -> None:
+    """The pieces may be damaged; then the end tells."""
+    pieces = [piece async for piece in session.stream(COUNT, mode="bytes")]
+    assert b"".join(pieces) == b"run %d \x04>\r\n" % runs
+
+
+async def evaluate(session: DeviceSession, runs: int) -> None:
+    assert await session.evaluate("N = N + 1\n(N, [2.5, 'x'])") == (runs, [2.5, "x"])
+
+
+class Campaign:
+    """One session with its board, and the runs that its code has counted."""
+
+    def __init__(self, name: str, noises: dict[str, noise.Noise]) -> None:
+        self.name = name
+        self.noises = noises
+        self.runs = 0
+        self.session = DeviceSession(
+            f"noisy:{name}", communication={"integrity": True}, operation_timeout=4, recovery_timeout=2
+        )
+
+    async def begin(self) -> None:
+        await self.session.connect()
+        await self.session.evaluate("0")
+        await self.session.execute("N = 0")
+
+    async def lengths(self, act: Callable[[DeviceSession, int], Awaitable[None]]) -> dict[noise.Direction, int]:
+        wire = self.noises[self.name]
+        wire.arm("to_board", -1, b"")
+        self.runs += 1
+        await act(self.session, self.runs)
+        return {"to_board": wire.to_board.position, "from_board": wire.from_board.position}
+
+    async def strike(
+        self, act: Callable[[DeviceSession, int], Awaitable[None]], fault: tuple[noise.Direction, int, Any]
+    ) -> str:
+        session, epoch = self.session, self.session.boot_epoch
+        self.noises[self.name].arm(*fault)
+        outcome = "right"
+        try:
+            await act(session, self.runs + 1)
+        except BelayError as error:
+            outcome = getattr(error, "outcome", type(error).__name__)
+        self.noises[self.name].arm("to_board", -1, b"")
+        counted = None
+        try:
+            counted = await session.evaluate("N")
+        except BoardWasReset:
+            pass
+        except ExecutionError as error:
+            assert error.type == "NameError", fault  # noqa: PT017  a restart leaves no N; any other error is a fault
+        if counted is None:  # a byte that became \x04 in the right place is a soft reset, and is told as one
+            assert session.boot_epoch > epoch, fault
+            await session.execute("N = 0")
+            self.runs = 0
+            return outcome
+        expected = {"right": (1,), "not_started": (0,)}.get(outcome, (0, 1))
+        assert counted - self.runs in expected, (fault, outcome, counted, self.runs)
+        self.runs = counted
+        return outcome
+
+
+@pytest.mark.parametrize(("act", "faults"), [(execute, 400), (fail, 200), (stream, 150), (evaluate, 200)])
+async def test_one_bad_byte_gives_the_right_result_or_a_typed_error(
+    act: Callable[[DeviceSession, int], Awaitable[None]], faults: int
+) -> None:
+    noises = noise.install()
+    campaigns = [Campaign(f"{act.__name__}-{number}", noises) for number in range(BOARDS)]
+    await asyncio.gather(*(campaign.begin() for campaign in campaigns))
+    lengths = await campaigns[0].lengths(act)
+    cases = [(way, at, damage) for way, length in lengths.items() for at in range(length) for damage in DAMAGE]
+    random.Random(5).shuffle(cases)
+    outcomes: list[str] = []
+
+    async def work(number: int) -> None:
+        for case in cases[:faults][number::BOARDS]:
+            outcomes.append(await campaigns[number].strike(act, case))  # noqa: PERF401  several tasks append in turn
+
+    try:
+        await asyncio.gather(*(work(number) for number in range(BOARDS)))
+    finally:
+        await asyncio.gather(*(campaign.session.close() for campaign in campaigns))
+    # Damage on the way there is repaired, for nothing has run; of that on the way back a part cannot be.
+    assert outcomes.count("right") > faults // 2
+    assert len(outcomes) == faults
+
+
+async def test_connecting_through_one_bad_byte_knows_the_board_or_fails() -> None:
+    noises = noise.install()
+    probe = DeviceSession("noisy:connect", communication={"integrity": True})
+    noises["connect"] = wire = noise.Noise()
+    await probe.connect()
+    known = probe.info
+    assert known is not None
+    lengths: dict[noise.Direction, int] = {"to_board": wire.to_board.position, "from_board": wire.from_board.position}
+    await probe.disconnect()
+    cases = [(way, at, damage) for way, length in lengths.items() for at in range(length) for damage in DAMAGE]
+    for way, at, damage in random.Random(6).sample(cases, 60):
+        wire.arm(way, at, damage)
+        session = DeviceSession("noisy:connect", communication={"integrity": True}, connection_timeout=10)
+        try:
+            await session.connect()
+        except ConnectionFailed:
+            continue
+        finally:
+            wire.arm("to_board", -1, b"")
+            found = session.info
+            await session.close()
+        assert found is not None
+        assert (found.unique_id, found.version, found.capabilities) == (
+            known.unique_id, known.version, known.capabilities,
+        )  # fmt: skip
+    await probe.close()
