@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from belay_py import events
@@ -45,6 +46,8 @@ class Journaling:
     def __init__(self, pool: Pool, journal: Journal) -> None:
         self._pool = pool
         self._journal = journal
+        # Those that are connected, to boards that were recognised.
+        self._entered: weakref.WeakSet[DeviceSession] = weakref.WeakSet()
         pool.observers.append(self._note)
         for left in self.found:
             _log.warning("%s", left)
@@ -64,6 +67,7 @@ class Journaling:
 
     async def connected(self, member: Member) -> None:
         """Note a board that was connected, and is the right one; return when it is written, or cannot be for now."""
+        self._entered.add(member.make_session())
         self._note_session(member.make_session(), how=None)
         await self.settle()
 
@@ -87,8 +91,10 @@ class Journaling:
     def _note_session(self, session: DeviceSession, *, how: str | None) -> None:
         """Note how a session stands; ``how`` it has ended, or None while it is connected."""
         standing = session._standing  # noqa: SLF001  a keeper and what it keeps
-        if self._pool.is_inherited or not standing.generation:
-            return  # a forked child has no part in it; what was never connected is not worth an entry
+        if self._pool.is_inherited or session not in self._entered:
+            return  # a forked child has no part in it, nor a board before it is known to be the right one
+        if how is not None:
+            self._entered.discard(session)
         from belay_py.journal import SessionNote  # noqa: PLC0415  it is loaded by now
 
         info = standing.info

@@ -18,6 +18,7 @@ from belay_py import (
     DeviceNotFound,
     DeviceSession,
     DeviceSessionManager,
+    IdentityChanged,
     JournalError,
     SettingsError,
 )
@@ -100,6 +101,26 @@ async def test_generations_epochs_and_ends(path: Path, board: VirtualBoard) -> N
     contents = read_journal(path)
     assert [entry.how for entry in contents.sessions] == ["shutdown"]
     assert [process.how for process in contents.processes] == ["closed"]
+
+
+@POSIX
+async def test_another_board_in_its_place_is_not_entered(
+    path: Path, make_pty_board: Callable[..., PtyBoard], tmp_path: Path
+) -> None:
+    one, other = make_pty_board(unique_id=b"the one!"), make_pty_board(unique_id=b"another!")
+    place = tmp_path / "port"
+    place.symlink_to(one.port)
+    async with DeviceSessionManager(journal=path) as manager:
+        session = await manager.create_session("left", str(place))
+        known = read_journal(path).boards
+        await session.disconnect()
+        place.unlink()
+        place.symlink_to(other.port)
+        with pytest.raises(IdentityChanged):
+            await session.connect()
+    contents = read_journal(path)
+    assert contents.boards == known
+    assert [entry.how for entry in contents.sessions] == ["requested"]
 
 
 async def test_leases_of_one_board_and_of_several(path: Path, board: VirtualBoard) -> None:
