@@ -44,7 +44,7 @@ async def _take_over(pool: Pool, member: Member, deadline: float) -> None:
                 limit = min(deadline, pool.time() + now_there.options.connection_timeout)
                 await now_there.make_session()._link.connect(limit)  # noqa: SLF001  a keeper and what it keeps
         except DeviceBusy:  # somebody was faster, or has no lock file: another program's port
-            if pool.time() + _PAUSE >= deadline:
+            if pool.time() + 2 * _PAUSE >= deadline:  # a last attempt without time to open would say something else
                 raise
         else:
             return

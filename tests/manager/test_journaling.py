@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from belay_py import (
-    BelayError,
     DeviceBusy,
     DeviceNotFound,
     DeviceSession,
     DeviceSessionManager,
     IdentityChanged,
+    Interrupted,
     JournalError,
     SettingsError,
 )
@@ -229,7 +229,7 @@ async def test_a_hand_over_stops_what_runs_whatever_on_close_says(path: Path, bo
     while session.state.name != "ACTIVE":
         await asyncio.sleep(0)
     await first.hand_over(grace=0)
-    with pytest.raises(BelayError):
+    with pytest.raises(Interrupted):
         await running
     async with DeviceSessionManager(journal=path) as second:
         session = await second.create_session("left", board.port)
@@ -253,6 +253,19 @@ async def test_taking_over_what_nobody_has_and_what_there_is_not(path: Path, boa
         await manager.create_session("gone", "/dev/not-there", connect=False)
         with pytest.raises(DeviceNotFound):
             await manager.take_over("gone", timeout=60)
+
+
+async def test_taking_over_what_has_no_lock_file(path: Path, board: VirtualBoard) -> None:
+    owner = DeviceSession(board.port)
+    await owner.connect()
+    async with DeviceSessionManager(journal=path) as manager:
+        session = await manager.create_session("left", board.port, connect=False)
+        taking_over = asyncio.create_task(manager.take_over("left", timeout=60))
+        while session.state.name != "ERROR":
+            await asyncio.sleep(0)
+        await owner.close()
+        await taking_over
+        assert session.attached is None
 
 
 def test_the_blocking_face(path: Path) -> None:
