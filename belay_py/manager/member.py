@@ -175,6 +175,11 @@ class Member:
         if self._pool.journaling is not None:
             self._pool.journaling.before_connect(self)
 
+    @property
+    def prepares(self) -> bool:
+        """See `Keeper`."""
+        return (self._pool.on_connect or self._on_connect) is not None
+
     async def set_up(self, deadline: float) -> None:
         """See `Keeper`."""
         try:
@@ -262,7 +267,7 @@ class Member:
                     pool.admission.closed(self.key)
             case events.BoardReset():
                 # What on_connect itself restarts it goes on to prepare.
-                self.is_prepared = self._preparing is not None or (self._pool.on_connect or self._on_connect) is None
+                self.is_prepared = self._preparing is not None or not self.prepares
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)

@@ -38,6 +38,10 @@ class Keeper(Protocol):
     async def set_up(self, deadline: float) -> None:
         """Prepare a board that was just connected. Raises, when it is not to be used."""
 
+    @property
+    def prepares(self) -> bool:
+        """Whether `set_up` puts anything on a board."""
+
     def note(self, event: SessionEvent) -> None:
         """Learn of an event."""
 

@@ -275,6 +275,7 @@ class Link:
         self._lifecycle.fire("connected")
         # A reconnection to a life of the interpreter that this session knows is no new epoch.
         if not first and not standing.attached:
+            standing.restart_is_ours |= restarted
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
