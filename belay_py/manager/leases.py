@@ -167,6 +167,8 @@ class Lease(Generic[_T]):
         self.since = ready
         pool.counters.lease_waits.add(ready - began)
         seats = self._seats or []
+        if pool.journaling is not None:
+            pool.journaling.lease_began(self, seats)
         for seat in seats:
             if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseGranted, waited=ready - began)
@@ -229,6 +231,8 @@ class Lease(Generic[_T]):
         pool = self._pool
         del pool.leases[self.lease_id]
         pool.counters.leases_released += 1
+        if pool.journaling is not None:
+            pool.journaling.lease_ended(self)
         if self.is_reported:
             held = pool.time() - self.since
             _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)

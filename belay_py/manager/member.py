@@ -170,6 +170,11 @@ class Member:
                 outcome="not_started",
             )
 
+    def before_connect(self) -> None:
+        """See `Keeper`."""
+        if self._pool.journaling is not None:
+            self._pool.journaling.before_connect(self)
+
     @property
     def prepares(self) -> bool:
         """See `Keeper`."""
@@ -187,6 +192,8 @@ class Member:
 
     async def _set_up(self, deadline: float) -> None:
         assert self.session is not None, "a session that connects is there"
+        if self._pool.journaling is not None:
+            await self._pool.journaling.connected(self)  # nobody uses a board that the journal does not know of
         if self._preparing is not None:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later

@@ -100,6 +100,8 @@ class Link:
             raise standing.unusable()  # it was closed while this waited, which is nobody's fault
         channel, endings = standing.channel, self.endings
         self._lifecycle.fire("connect")
+        if standing.keeper is not None:
+            standing.keeper.before_connect()
         restart = restart or standing.options.reset
         try:
             connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
