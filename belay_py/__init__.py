@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
     from belay_py.errors import InvalidCode as InvalidCode
+    from belay_py.errors import JournalError as JournalError
     from belay_py.errors import NotSupported as NotSupported
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import UnexpectedValue as UnexpectedValue
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
+    from belay_py.journal.records import LeftBehind as LeftBehind
     from belay_py.lifecycle import DeviceSessionState as DeviceSessionState
     from belay_py.manager.health import HealthFinding as HealthFinding
     from belay_py.manager.health import ManagerHealth as ManagerHealth
@@ -76,6 +78,7 @@ _HOMES = {
         "Interrupted",
         "InvalidCode",
         "NotSupported",
+        "JournalError",
         "OutcomeUnknown",
         "ProtocolViolation",
         "RateLimited",
@@ -87,6 +90,7 @@ _HOMES = {
         "ValueNotSupported",
         "VirtualBoardUnavailable",
     ),
+    "belay_py.journal.records": ("LeftBehind",),
     "belay_py.lifecycle": ("DeviceSessionState",),
     "belay_py.manager.health": ("HealthFinding", "ManagerHealth"),
     "belay_py.manager.leases": ("Lease",),

@@ -236,5 +236,9 @@ class InvalidCode(BelayError, ValueError):
     """Code that cannot be sent to a board as it is. The message names the place and the fix."""
 
 
+class JournalError(BelayError):
+    """The journal's file cannot be made, read or written, or is none. The message says what to do about it."""
+
+
 class SettingsError(BelayError, ValueError):
     """An option has no such name or no such value. The message names it and what is right."""

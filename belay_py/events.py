@@ -116,13 +116,16 @@ class LeaseLeaked(LeaseEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardReset(SessionEvent):
-    """The board's interpreter has restarted, whoever wanted it: its variables are gone.
+    """The board's interpreter has restarted, whoever wanted it.
 
-    ``output`` is what the boot printed, where that was seen.
+    ``output`` is what the boot printed, where that was seen. ``requested`` tells whether this session asked for it;
+    else it was a program, a watchdog, a supply, somebody's finger. ``lost`` names what can be relied on no more.
     """
 
     boot_epoch: int
     output: str = ""
+    requested: bool = False
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from belay_py.cli.detect import detect
 from belay_py.cli.devices import devices
 from belay_py.cli.endings import USAGE, complain
 from belay_py.cli.info import info
+from belay_py.cli.journal import journal
 from belay_py.cli.monitor import monitor
 from belay_py.cli.repl import repl
 from belay_py.cli.virtual import virtual
@@ -68,6 +69,7 @@ _app.command("set-time")(set_time)
 _app.command("devices")(devices)
 _app.command("detect")(detect)
 _app.command("config")(config)
+_app.command("journal")(journal)
 _app.command("virtual")(virtual)
 _app.command("wire")(wire)
 

@@ -37,6 +37,7 @@ READER_GONE = 141
 _STATUS: tuple[tuple[type[errors.BelayError], int], ...] = (
     (errors.ExecutionError, DEVICE_EXCEPTION),
     (errors.SettingsError, USAGE),
+    (errors.JournalError, USAGE),
     (errors.InvalidCode, USAGE),
     (errors.ValueNotSupported, USAGE),
     (errors.NotSupported, USAGE),

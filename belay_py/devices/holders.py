@@ -68,3 +68,16 @@ def describe_process(pid: int, program: str) -> str:
     """How messages name a process: ``pid 12 (minicom -D …)``."""
     own = ", this process" if pid == os.getpid() else ""
     return f"pid {pid} ({program}{own})"
+
+
+def started(pid: int) -> int | None:
+    """When a process started, in clock ticks since the machine did; tells it from a later one of the same number.
+
+    None where /proc does not tell, or the process is dead and its parent has not asked for its status yet.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        # The 3rd and the 22nd of proc(5); the second, in brackets, may hold anything.
+        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    except (OSError, ValueError, IndexError):
+        return None

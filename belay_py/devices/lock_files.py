@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from belay_py.devices.holders import command, describe_process, flock_holder, shortened
+from belay_py.devices.holders import started as started_at
 
 FOLDER_VARIABLE = "BELAY_LOCK_DIR"
 """The environment variable that names the folder of the lock files. All who share boards must name the same."""
@@ -101,7 +102,7 @@ def _write_record(fd: int) -> None:
         program = command(pid)
     except OSError:
         program = shortened(" ".join(sys.argv))
-    record = {"pid": pid, "program": program, "started": _started(pid)}
+    record = {"pid": pid, "program": program, "started": started_at(pid)}
     # A full disk or a file opened for reading: the lock holds all the same, it only does not say whose it is.
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
@@ -116,18 +117,9 @@ def _owner(fd: int) -> str | None:
     # Junk, or nothing yet: the owner has just locked, or could not write.
     except (OSError, ValueError, TypeError, KeyError):
         return flock_holder(fd)
-    if started is not None and _started(pid) != started:  # of an owner that was killed; the present one writes soon
+    if started is not None and started_at(pid) != started:  # of an owner that was killed; the present one writes soon
         return flock_holder(fd)
     return describe_process(pid, shortened(program))
-
-
-def _started(pid: int) -> int | None:
-    """When a process started, in clock ticks since the machine did; tells it from a later one of the same number."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19])  # the 22nd of proc(5); the second, in brackets, may hold anything
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def folders() -> list[Path]:

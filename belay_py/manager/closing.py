@@ -58,6 +58,17 @@ class Closing(Overview):
         """
         await self._shutdown.close(self._pool.options.close_grace if grace is None else grace)
 
+    async def hand_over(self, grace: float | None = None) -> None:
+        """End as `close` does, so that another process can go on with the boards: see its `take_over`.
+
+        What runs on the boards when the grace is over is stopped, whatever ``on_close`` says; what they hold stays, and
+        they are left at their friendly prompts. The journal, if there is one, says that they were handed over, and
+        in which life.
+        """
+        if self.state == "open":
+            self._pool.handing_over = True
+        await self.close(grace)
+
     def add_cleanup(
         self, name: str, callback: Callable[[], object] | Callable[[], Awaitable[object]], *, timeout: float = 5.0
     ) -> Callable[[], None]:

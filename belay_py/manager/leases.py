@@ -167,6 +167,8 @@ class Lease(Generic[_T]):
         self.since = ready
         pool.counters.lease_waits.add(ready - began)
         seats = self._seats or []
+        if pool.journaling is not None:
+            pool.journaling.lease_began(self, seats)
         for seat in seats:
             if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseGranted, waited=ready - began)
@@ -210,6 +212,10 @@ class Lease(Generic[_T]):
             return other
         if self._seats is None:
             raise self._ended_by_force()
+        closed = [key for key in self.claim.granted if self._pool.members[key].session is None]
+        if closed:  # by others, who may: while one board of several gets ready, another one is not in use
+            self.release()
+            raise SessionClosed(f"{' and '.join(closed)} was closed while its lease began; take another one")
         for member in stale:
             member.relies_on = member.standing.boot_epoch
         return None
@@ -225,6 +231,8 @@ class Lease(Generic[_T]):
         pool = self._pool
         del pool.leases[self.lease_id]
         pool.counters.leases_released += 1
+        if pool.journaling is not None:
+            pool.journaling.lease_ended(self)
         if self.is_reported:
             held = pool.time() - self.since
             _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)

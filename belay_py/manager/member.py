@@ -170,6 +170,16 @@ class Member:
                 outcome="not_started",
             )
 
+    def before_connect(self) -> None:
+        """See `Keeper`."""
+        if self._pool.journaling is not None:
+            self._pool.journaling.before_connect(self)
+
+    @property
+    def prepares(self) -> bool:
+        """See `Keeper`."""
+        return (self._pool.on_connect or self._on_connect) is not None
+
     async def set_up(self, deadline: float) -> None:
         """See `Keeper`."""
         try:
@@ -182,6 +192,8 @@ class Member:
 
     async def _set_up(self, deadline: float) -> None:
         assert self.session is not None, "a session that connects is there"
+        if self._pool.journaling is not None:
+            await self._pool.journaling.connected(self)  # nobody uses a board that the journal does not know of
         if self._preparing is not None:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
@@ -255,7 +267,7 @@ class Member:
                     pool.admission.closed(self.key)
             case events.BoardReset():
                 # What on_connect itself restarts it goes on to prepare.
-                self.is_prepared = self._preparing is not None or (self._pool.on_connect or self._on_connect) is None
+                self.is_prepared = self._preparing is not None or not self.prepares
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)

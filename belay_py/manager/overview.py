@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from belay_py.manager.directory import Directory
 from belay_py.manager.health import assess
+from belay_py.manager.journaling import begin_journal
+from belay_py.manager.moving import take_over
 from belay_py.manager.statistics import Tally
 from belay_py.manager.warming import warm_up
 from belay_py.manager.watch import Watch
 
 if TYPE_CHECKING:
     from belay_py.errors import BelayError
+    from belay_py.journal import LeftBehind
     from belay_py.manager.health import ManagerHealth
     from belay_py.manager.pool import Pool
     from belay_py.manager.statistics import ManagerStatistics
@@ -29,6 +32,9 @@ class Overview(Directory):
 
     def _begin(self) -> None:
         begins = not self._started
+        if begins:
+            self._pool.require_here()
+            begin_journal(self._pool)
         super()._begin()
         if begins:
             self._watch.start()
@@ -65,6 +71,25 @@ class Overview(Directory):
         """
         self._begin()
         return await warm_up(self._pool, device_ids or self._pool.options.warm_up, progress)
+
+    @property
+    def found(self) -> tuple[LeftBehind, ...]:
+        """What processes of the same journal had when they died, as it was found when this manager began.
+
+        Each is told to one manager only. Empty without the option ``journal``.
+        """
+        journaling = self._pool.journaling
+        return () if journaling is None else journaling.found
+
+    async def take_over(self, *device_ids: str, timeout: float | None = None) -> None:
+        """Connect devices that another process may still have, as soon as it lets go; without names, all.
+
+        Nothing on the boards is restarted, unless the option ``reset`` says so: `DeviceSession.attached` tells whether
+        they are as the journal knows them. ``timeout`` is seconds for all of it, by default ``lease_timeout``. Raises
+        `DeviceBusy` when a board is not free by then, and what connecting raises.
+        """
+        self._begin()
+        await take_over(self._pool, device_ids or self.devices(), timeout)
 
     def release_quarantine(self, device_id: str) -> bool:
         """Let a board be used again that is left alone since its link was lost again and again.

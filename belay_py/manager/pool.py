@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from belay_py.devices.discovery import Comports
     from belay_py.events import DisconnectReason, Listener, SessionEvent
+    from belay_py.manager.journaling import Journaling
     from belay_py.manager.leases import Lease
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
     from belay_py.session.session import DeviceSession
@@ -62,6 +63,10 @@ class Pool:
         self.tasks: set[asyncio.Task[None]] = set()
         self.lets_run = False
         """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
+        self.handing_over = False
+        """Whether the manager ends so that another process goes on with its boards."""
+        self.journaling: Journaling | None = None
+        """The way into the journal, where there is one."""
         self.random = random.Random()  # noqa: S311  it spreads boards over time, and keeps no secret
         """The chance in delays and lifetimes."""
         self.comports: Comports | None = None

@@ -42,7 +42,7 @@ async def make_ready(members: list[Member], deadline: float, *, patient: bool) -
     if len(members) == 1:
         await _make_ready(members[0], deadline, patient=patient)
         return
-    await _all([_make_ready(member, deadline, patient=patient) for member in members])
+    await together([_make_ready(member, deadline, patient=patient) for member in members])
 
 
 async def _make_ready(member: Member, deadline: float, *, patient: bool) -> None:
@@ -66,7 +66,8 @@ async def give_a_sign(member: Member, deadline: float) -> None:
     await ask(member.make_session(), b"", max(0.0, min(_LONGEST_CHECK, deadline - _now())))
 
 
-async def _all(work: list[Coroutine[None, None, None]]) -> None:
+async def together(work: list[Coroutine[None, None, None]]) -> None:
+    """Do several things at the same time. The first that fails ends the others, and is raised when they have ended."""
     tasks = [asyncio.ensure_future(each) for each in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)

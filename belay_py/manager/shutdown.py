@@ -11,6 +11,7 @@ from belay_py.errors import SessionClosed
 from belay_py.manager import exiting
 from belay_py.manager.cleanups import Cleanups
 from belay_py.manager.endings import Endings, seconds_of_grace
+from belay_py.manager.journaling import LONGEST_END
 from belay_py.manager.steps import Steps
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ class Shutdown(Endings):
             await steps.take(
                 "leases end", functools.partial(self._wait_for_leases, members, lambda: self._force_at), 2 * _FOR_EVER
             )
-        pool.lets_run = pool.options.on_close == "leave"
+        pool.lets_run = pool.options.on_close == "leave" and not pool.handing_over
+        if pool.journaling is not None:  # who opens a port next finds what was last known of its board
+            await steps.take("the journal", pool.journaling.settle, LONGEST_END)
         await steps.take_together(
             (
                 f"session {member.key}",
@@ -148,6 +151,8 @@ class Shutdown(Endings):
         for task in list(pool.tasks):
             task.cancel()
         await self.cleanups.run(steps)
+        if pool.journaling is not None:
+            await steps.take("the journal's end", pool.journaling.end, LONGEST_END)
         self._closed()
         _log.info("closed %s in %.3f s", name, pool.time() - began)
         steps.end()
@@ -185,4 +190,6 @@ class Shutdown(Endings):
                 _log.info("closing: session %s: its port is closed", member.key)
         for name in self.cleanups.run_plain():
             _log.error("closing: cleanup %s: not done, since the event loop is closed", name)
+        if self._pool.journaling is not None:
+            self._pool.journaling.end_at_once()
         self._closed()

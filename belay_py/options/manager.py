@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belay_py.errors import SettingsError
-from belay_py.options.checks import COUNT, DELAY, FINITE, SECONDS, SWITCH, WHOLE, check, check_names, one_of, or_none
+from belay_py.options.checks import (
+    COUNT,
+    DELAY,
+    FINITE,
+    PATH,
+    SECONDS,
+    SWITCH,
+    WHOLE,
+    check,
+    check_names,
+    one_of,
+    or_none,
+)
 from belay_py.options.nesting import check_nested_names, layered
 from belay_py.options.session import DeviceSessionOptions
 from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from belay_py.options.checks import Rule
@@ -48,6 +61,8 @@ class DeviceSessionManagerOptions:
     """How long `close` lets leases end by themselves."""
     on_close: Literal["stop", "leave"] = "stop"
     """What becomes of code that runs on a board when the manager closes: it is stopped, or goes on."""
+    journal: str | os.PathLike[str] | None = None
+    """A file that keeps which boards, sessions and leases there were, for the next process."""
     warm_up: tuple[str, ...] = ()
     """Devices to connect at the start."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -116,4 +131,5 @@ _RULES: Final[Mapping[str, Rule]] = {
     "quarantine_time": FINITE,
     "close_grace": DELAY,
     "on_close": one_of("stop", "leave"),
+    "journal": PATH,
 }

@@ -32,8 +32,15 @@ class Keeper(Protocol):
         Raises what connecting raises. Returns without having done anything where the session is not to be connected.
         """
 
+    def before_connect(self) -> None:
+        """Learn that the session is about to be connected; say now what is known of its board."""
+
     async def set_up(self, deadline: float) -> None:
         """Prepare a board that was just connected. Raises, when it is not to be used."""
+
+    @property
+    def prepares(self) -> bool:
+        """Whether `set_up` puts anything on a board."""
 
     def note(self, event: SessionEvent) -> None:
         """Learn of an event."""

@@ -100,6 +100,8 @@ class Link:
             raise standing.unusable()  # it was closed while this waited, which is nobody's fault
         channel, endings = standing.channel, self.endings
         self._lifecycle.fire("connect")
+        if standing.keeper is not None:
+            standing.keeper.before_connect()
         restart = restart or standing.options.reset
         try:
             connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
@@ -165,8 +167,10 @@ class Link:
     async def _disconnect(
         self, reason: events.DisconnectReason = "requested", error: Exception | None = None, *, stop: bool = True
     ) -> None:
-        if self._ending is None:
-            if not self._lifecycle.allows("disconnect"):
+        allowed = self._lifecycle.allows("disconnect")
+        # One that is done is forgotten a turn of the loop later, in which the next connect may have begun already.
+        if self._ending is None or (allowed and self._ending.done()):
+            if not allowed:
                 return
             self._lifecycle.fire("disconnect")
             standing = self._standing
@@ -226,7 +230,10 @@ class Link:
         finally:
             self._opening = None
         if self._lifecycle.state is not _State.CONNECTING:
-            # A disconnect came between the opening's end and this; `_end` closes what was opened.
+            # A disconnect came between the opening's end and this. Until the port is closed the turn is not another's:
+            # in a manager a slot goes with it.
+            connection.channel.close()
+            await connection.channel.closed()
             raise SessionClosed("the session was disconnected while it was connecting")
         return connection
 
@@ -273,6 +280,7 @@ class Link:
         self._lifecycle.fire("connected")
         # A reconnection to a life of the interpreter that this session knows is no new epoch.
         if not first and not standing.attached:
+            standing.restart_is_ours |= restarted
             standing.restarted()
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
@@ -296,6 +304,8 @@ class Link:
             settle()
 
     def _ended(self, settle: Callable[[], None], ending: asyncio.Task[None]) -> None:
+        if self._ending is not ending:
+            return  # the next connection is being ended
         self._ending = None
         if ending.cancelled() and self._lifecycle.state is _State.DISCONNECTING:
             settle()  # a loop that is shut down has cancelled it before it began

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from belay_py.text import to_text
 from belay_py.transports.profiled import profile_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from belay_py.session.channel import Channel
     from belay_py.session.link import Link
     from belay_py.session.recovery import Recovery
@@ -50,18 +53,30 @@ class Resets:
 
     async def soft(self, timeout: float | None) -> Boot:
         """Restart the interpreter. See `DeviceSession.soft_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._soft(timeout)
 
     async def hard_by_lines(self, timeout: float | None) -> Boot:
         """Restart the chip by the lines of its port, whatever runs there. See `DeviceSession.hard_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._hard_by_lines(timeout)
 
     async def hard(self, timeout: float | None) -> Boot:
         """Restart the chip by its own code and connect to it again. See `DeviceSession.hard_reset`."""
-        with self._standing.counters.operation():
+        with self._asked_for():
             return await self._hard(timeout)
+
+    @contextlib.contextmanager
+    def _asked_for(self) -> Iterator[None]:
+        """An operation that wants the board to restart."""
+        standing = self._standing
+        standing.restart_is_ours = True
+        try:
+            with standing.counters.operation():
+                yield
+        finally:
+            # A recovery that goes on may see the restart yet.
+            standing.restart_is_ours = standing.restart_is_ours and self._recovery.running
 
     async def _soft(self, timeout: float | None) -> Boot:
         standing = self._standing

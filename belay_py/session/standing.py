@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from belay_py.session.listeners import Listeners
 
 _State = DeviceSessionState
+_LOST = ("variables", "imports", "open files")
 _FOR_EVER = 1e9  # seconds: what is asked for as inf, or as a number that a clock cannot hold
 
 
@@ -48,6 +49,8 @@ class Standing:
         self.boot_epoch = 0
         self.life: str | None = None
         """The name of the interpreter's life that was met last, by this session or, as a manager knows, before it."""
+        self.restart_is_ours = False
+        """Whether this session has asked for the restart that it sees next."""
         self.attached: bool | None = None
         """Whether the latest connect met that life again; None where nobody can tell."""
         self.last_used = time.time()
@@ -120,7 +123,11 @@ class Standing:
     def restarted(self, output: str = "") -> None:
         """Note that the board's interpreter began a new life; ``output`` is what it printed then."""
         self.boot_epoch += 1
-        self.listeners.emit(events.BoardReset, boot_epoch=self.boot_epoch, output=output)
+        requested, self.restart_is_ours = self.restart_is_ours, False
+        lost = _LOST if self.keeper is None or not self.keeper.prepares else (*_LOST, "what on_connect prepared")
+        self.listeners.emit(
+            events.BoardReset, boot_epoch=self.boot_epoch, output=output, requested=requested, lost=lost
+        )
 
     def unusable(self) -> SessionClosed | Disconnected:
         """Return the error that says why nothing can be run now."""

@@ -28,7 +28,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # asyncio names its own base
         self._transport = transport
-        forking.watch(self)
+        forking.watch(self, self._loop)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_reason = exc

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from belay_py.errors import BelayError
     from belay_py.events import Listener
+    from belay_py.journal import LeftBehind
     from belay_py.lifecycle import DeviceSessionState
     from belay_py.manager.health import ManagerHealth
     from belay_py.manager.manager import HasManagerOptions
@@ -75,6 +76,10 @@ class DeviceSessionManager(ObservableFace):
     def close(self, grace: float | None = None) -> None:
         """See `belay_py.DeviceSessionManager.close`. Does nothing in a forked child, and when the program is ending."""
         self._run_if_alive(self._manager.close(grace))
+
+    def hand_over(self, grace: float | None = None) -> None:
+        """See `belay_py.DeviceSessionManager.hand_over`."""
+        self._run(self._manager.hand_over(grace))
 
     @property
     def state(self) -> ManagerState:
@@ -264,6 +269,15 @@ class DeviceSessionManager(ObservableFace):
         """See `belay_py.DeviceSessionManager.warm_up`; ``progress`` runs on the loop's thread, so it must not block."""
         errors: dict[str, BelayError] = self._run(self._manager.warm_up(*device_ids, progress=progress))
         return errors
+
+    @property
+    def found(self) -> tuple[LeftBehind, ...]:
+        """See `belay_py.DeviceSessionManager.found`."""
+        return self._manager.found
+
+    def take_over(self, *device_ids: str, timeout: float | None = None) -> None:
+        """See `belay_py.DeviceSessionManager.take_over`."""
+        self._run(self._manager.take_over(*device_ids, timeout=timeout))
 
     def release_quarantine(self, device_id: str) -> bool:
         """See `belay_py.DeviceSessionManager.release_quarantine`."""

@@ -21,6 +21,7 @@ from typing import IO
 
 from belay_py.devices.holders import shortened
 from belay_py.errors import Disconnected
+from belay_py.transports.starts import starts
 
 _CHUNK = 4096
 _LONGEST_LINE = 200
@@ -114,7 +115,12 @@ class Child:
                     end.close()
 
     def _end(self) -> None:
-        _running.discard(self)
+        try:
+            self._end_by_signals()
+        finally:
+            _running.discard(self)  # not before: this program's end may freeze the thread that does it
+
+    def _end_by_signals(self) -> None:
         for number in (signal.SIGTERM, _KILL):
             if self._process.returncode is None:
                 self._signal(number)
@@ -293,6 +299,7 @@ def _waiting(fd: int) -> int:
 
 @atexit.register
 def _end_all() -> None:
+    starts.end()
     mine = [child for child in list(_running) if child._started_by == os.getpid()]  # noqa: SLF001  this module's own
     for child in mine:
         if child._process.returncode is None:  # noqa: SLF001  as above

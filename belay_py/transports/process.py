@@ -14,6 +14,7 @@ from belay_py.devices.holders import shortened
 from belay_py.errors import ConnectionFailed
 from belay_py.transports.child import Child, PosixChild
 from belay_py.transports.offload import offload, start_thread
+from belay_py.transports.starts import starts
 from belay_py.transports.threaded import ThreadedTransport
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def start(port: str, command: str, *, terminal: bool) -> Child:
     if terminal and sys.platform == "win32":
         raise ConnectionFailed(f"Windows has no pseudo-terminals for {port}: use process:")
     try:
-        return (_start_on_terminal if terminal else _start_on_pipes)(port, words)
+        with starts.one():
+            return (_start_on_terminal if terminal else _start_on_pipes)(port, words)
     except FileNotFoundError as exc:
         raise ConnectionFailed(
             f"there is no command {words[0]!r}, as {port} names it: install it, or write its path"

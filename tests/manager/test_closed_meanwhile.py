@@ -6,13 +6,21 @@ Each use of a session begins at every tick of each of its endings, and each endi
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BelayError, DeviceSessionState, IllegalTransition
+from belay_py import (
+    BelayError,
+    ConnectionFailed,
+    DeviceSession,
+    DeviceSessionState,
+    IllegalTransition,
+    SessionClosed,
+)
 from belay_py.testing import ScriptedBoard
 
 from .watching import manager_with
@@ -20,7 +28,7 @@ from .watching import manager_with
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from belay_py import DeviceSession, DeviceSessionManager
+    from belay_py import DeviceSessionManager
 
 ON_A_VIRTUAL_CLOCK = True
 
@@ -118,3 +126,85 @@ def check(task: asyncio.Task[Any], *, may_be_connected: bool) -> None:
     assert error is None or isinstance(error, BelayError), error
     if not (may_be_connected and re.search("(CONNECTED|IDLE): connecting has stopped", str(error))):
         assert not isinstance(error, IllegalTransition), error
+
+
+@pytest.mark.parametrize("ending", ["close the session", "remove", "replace"])
+@pytest.mark.parametrize("use", ["lease", "warm up", "connect"])
+async def test_a_port_that_was_opened_too_late_is_closed_before_its_slot_is_free(use: str, ending: str) -> None:
+    ticks, goes_on = 0, True
+    while goes_on and ticks < MOST_TICKS:
+        board = ScriptedBoard()
+        manager, _ = manager_with(close_grace=0, max_sessions=1)
+        async with manager:
+            session = await manager.create_session("a", board.port, connect=False)
+            works = [stranger(USES[use](manager, session))]
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            goes_on, ticks = not works[0].done(), ticks + 1
+            works.append(stranger(ENDINGS[ending](manager, session)))
+            while not all(work.done() for work in works):
+                assert not board.connected or manager._pool.plan.slots == 1
+                await asyncio.sleep(0)
+            for work in works:
+                assert work.exception() is None or isinstance(work.exception(), BelayError)
+        assert not board.connected
+
+
+async def test_no_session_is_made_for_a_device_that_is_forgotten_while_a_lease_of_several_begins() -> None:
+    async def fail(session: DeviceSession) -> None:
+        await asyncio.sleep(1)
+        raise ValueError("no sensor")
+
+    boards = {"a": ScriptedBoard(), "b": ScriptedBoard()}
+    manager, _ = manager_with(close_grace=0)
+    async with manager:
+        await manager.create_session("b", boards["b"].port, connect=False)
+        creating = stranger(manager.create_session("a", boards["a"].port, on_connect=fail))
+        await asyncio.sleep(0.5)
+        # It gets the board when the creation fails, and the device goes in the turn in which the lease begins.
+        leasing = stranger(manager.lease("a", "b", timeout=5).acquire())
+        with pytest.raises(ConnectionFailed, match="no sensor"):
+            await creating
+        with pytest.raises(SessionClosed, match="removed"):
+            await leasing
+        assert manager.ids() == ("b",)
+        assert not boards["a"].connected
+    assert not any(board.connected for board in boards.values())
+
+
+async def test_a_connect_that_begins_as_the_connection_before_ends_is_ended_like_any_other() -> None:
+    for ticks in itertools.product(range(8), range(8)):
+        board = ScriptedBoard()
+        session = DeviceSession(board.port)
+        await session.connect()
+        others = []
+        for work, wait in zip((session.disconnect(), session.connect()), ticks, strict=True):
+            others.append(stranger(work))
+            for _ in range(wait):
+                await asyncio.sleep(0)
+        await session.close()
+        assert session.state is DeviceSessionState.DISPOSED, ticks
+        await asyncio.wait(others)
+        assert all(other.exception() is None or isinstance(other.exception(), BelayError) for other in others)
+        assert not board.connected
+
+
+@pytest.mark.parametrize("is_connected", [True, False], ids=["connected before", "connected for the lease"])
+async def test_a_lease_of_several_of_which_one_is_closed_as_it_begins_is_none(*, is_connected: bool) -> None:
+    async def take_long(session: DeviceSession) -> None:
+        await asyncio.sleep(2)
+
+    boards = {"a": ScriptedBoard(), "b": ScriptedBoard()}
+    manager, _ = manager_with(close_grace=0)
+    async with manager:
+        session = await manager.create_session("a", boards["a"].port, connect=is_connected)
+        await manager.create_session("b", boards["b"].port, connect=False, on_connect=take_long)
+        leasing = stranger(manager.lease("a", "b", timeout=5).acquire())
+        await asyncio.sleep(1)
+        assert boards["a"].connected
+        await session.close()
+        with pytest.raises(SessionClosed, match="a was closed while its lease began"):
+            await leasing
+        assert not manager._pool.leases
+        async with manager.lease("b") as other:
+            await other.execute("1")

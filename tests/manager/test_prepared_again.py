@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from belay_py import BoardWasReset, DeviceSessionManager
-from belay_py.events import SessionDisconnected
+from belay_py.events import BoardReset, SessionDisconnected
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -95,6 +95,10 @@ async def test_a_board_that_cannot_be_prepared_again_is_disconnected(port: str) 
     async with DeviceSessionManager() as manager:
         session = await manager.create_session("a", port, on_connect=prepare)
         session.subscribe(lambda event: ended.set() if isinstance(event, SessionDisconnected) else None)
+        resets: list[BoardReset] = []
+        session.subscribe(lambda event: resets.append(event) if isinstance(event, BoardReset) else None)
         await session.soft_reset()
+        assert resets[0].requested
+        assert "what on_connect prepared" in resets[0].lost
         await ended.wait()
         assert await session.evaluate("prepared") == 3

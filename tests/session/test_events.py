@@ -57,6 +57,8 @@ async def test_a_sessions_life_is_told_in_order(port: str) -> None:
     assert isinstance(reset, events.BoardReset)
     assert reset.boot_epoch == 2
     assert "soft reboot" in reset.output
+    assert reset.requested
+    assert reset.lost == ("variables", "imports", "open files")
 
 
 async def test_losses_errors_and_resets_are_told() -> None:
@@ -73,6 +75,9 @@ async def test_losses_errors_and_resets_are_told() -> None:
         await board.reset()
         await session.connect()
         assert names(told)[-3:] == ["CONNECTING>CONNECTED", "BoardReset", "SessionConnected"]
+        reset = told[-2]
+        assert isinstance(reset, events.BoardReset)
+        assert not reset.requested
         told.clear()
         with pytest.raises(TimeoutError):
             await session.execute("import micropython\nmicropython.kbd_intr(-1)\nwhile True: pass", timeout=0.1)

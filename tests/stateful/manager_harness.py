@@ -284,7 +284,7 @@ class ManagerHarness(RuleBasedStateMachine):
             case happened.Reconnecting():
                 # A board that is connected, and then fails to be prepared, does not begin anew.
                 assert event.attempt in (1, path.attempts + 1)
-                assert not self.closing, "a reconnection after the end"
+                assert self.manager.state == "open", "a reconnection after the end"
                 options = session.options
                 ceiling = min(options.max_reconnect_delay, options.reconnect_delay * 2 ** (event.attempt - 1))
                 assert 0 <= event.delay <= ceiling

@@ -250,3 +250,37 @@ async def test_a_real_board_behind_a_process(scheme: str) -> None:
         result = await session.execute("import sys\nsys.stdout.buffer.write(bytes(range(256)))")
         assert result.output_bytes == every
         assert (await session.execute("print(len('''" + "x" * 5000 + "'''))")).output == "5000\n"
+
+
+_ENDS_WHILE_A_CHILD_STARTS = """
+import asyncio, threading
+from belay_py.transports import LinkOptions, open_transport, process
+
+child_of, forked = process._child, threading.Event()
+
+def slowly(port, started, terminal=None):
+    print(started.pid, flush=True)
+    forked.set()
+    threading.main_thread().join()  # the program has come to its end
+    return child_of(port, started, terminal)
+
+process._child = slowly
+
+async def main():
+    opening = asyncio.ensure_future(open_transport("process:sleep 1000", asyncio.Protocol(), LinkOptions()))
+    await asyncio.to_thread(forked.wait)
+    opening.cancel()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_child_that_was_just_being_started_ends_with_the_program() -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _ENDS_WHILE_A_CHILD_STARTS, stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(PATIENCE):
+        output, _ = await program.communicate()
+        assert program.returncode == 0
+        while is_running(int(output)):
+            await asyncio.sleep(0)

@@ -98,6 +98,12 @@ def in_child(work: Callable[[], bool], *, leave: bool) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def wakes_up(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a thread still reaches an event loop, which waits for nothing else."""
+    loop.call_soon_threadsafe(str)
+    return bool(loop._selector.select(10))  # type: ignore[attr-defined]  # what a thread waits for here is private
+
+
 async def begin(ports: list[str]) -> DeviceSessionManager:
     manager = DeviceSessionManager()
     for number, port in enumerate((*ports, "virtual:")):
@@ -149,6 +155,7 @@ def main(_: str, *ports: str) -> None:
     for leave in (True, False):
         status = in_child(lambda: try_all(manager, session), leave=leave)
         assert status == 0, status
+        assert wakes_up(loop)
         loop.run_until_complete(use(manager))
     loop.run_until_complete(fork_while_code_runs(manager))
     loop.run_until_complete(use(manager))

@@ -1,0 +1,73 @@
+"""Taking boards over from another process, which lets go of them when it has ended or handed them over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from belay_py.devices import locks
+from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SettingsError
+from belay_py.manager.claims import Claim, Kind
+from belay_py.manager.pool import Upkeep
+from belay_py.manager.readiness import together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from belay_py.devices.whereabouts import Whereabouts
+    from belay_py.manager.member import Member
+    from belay_py.manager.pool import Pool
+
+_PAUSE: Final = 0.05  # seconds between two looks at a lock that somebody else has; each costs 0.1 ms in a thread
+_FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
+
+
+async def take_over(pool: Pool, keys: Iterable[str], timeout: float | None) -> None:
+    """See `DeviceSessionManager.take_over`."""
+    seconds = pool.options.lease_timeout if timeout is None else timeout
+    if not isinstance(seconds, int | float) or not seconds >= 0:
+        raise SettingsError(f"timeout is {seconds!r}; it must be a number of seconds, 0 or more")
+    deadline = pool.time() + min(seconds, _FOR_EVER)
+    members = [pool.member(key) for key in dict.fromkeys(keys)]
+    if members:
+        await together([_take_over(pool, member, deadline) for member in members])
+
+
+async def _take_over(pool: Pool, member: Member, deadline: float) -> None:
+    while True:
+        await _until_unlocked(pool, member, deadline)
+        claim = Claim(Kind.CALL, (member.key,), holder="the manager, which takes it over")
+        await pool.admission.admit(claim, deadline)
+        now_there = pool.member(member.key)  # the one whose board it is now: it may have been replaced meanwhile
+        try:
+            async with Upkeep(now_there, claim):
+                limit = min(deadline, pool.time() + now_there.options.connection_timeout)
+                await now_there.make_session()._link.connect(limit)  # noqa: SLF001  a keeper and what it keeps
+        except DeviceBusy:  # somebody was faster, or has no lock file: another program's port
+            if pool.time() + 2 * _PAUSE >= deadline:  # a last attempt without time to open would say something else
+                raise
+        else:
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+async def _until_unlocked(pool: Pool, member: Member, deadline: float) -> None:
+    """Wait until nobody has the lock of a board, without touching its port. Raises `DeviceBusy` at the deadline."""
+    while not member.is_usable:
+        try:
+            board = member.make_session()._standing.whereabouts  # noqa: SLF001  a keeper and what it keeps
+            await pool.loop.run_in_executor(None, _look, board, member.options.communication.exclusive)
+        except DeviceBusy:
+            if pool.time() + _PAUSE >= deadline:
+                raise
+        else:
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+def _look(board: Whereabouts, exclusive: bool) -> None:
+    try:
+        port = board.find().port if board.has_to_be_found else board.named
+    except (DeviceNotFound, ConnectionFailed, IdentityChanged):
+        return  # connecting will say so
+    locks.take(port, exclusive=exclusive).release()
