@@ -197,9 +197,14 @@ class Channel(Exchanges):
         """Make responses markable again; return whether the interpreter is another one than before."""
         self.marked = False
         before = self.life
-        event = await self.ask(ask_life(nonces.of_life()), deadline)
-        if not isinstance(event, Finished) or event.traceback:
-            return False
+        restarted = False
+        while isinstance(event := await self.ask(ask_life(nonces.of_life()), deadline), BoardReset):
+            restarted = True  # at this very question, which is asked anew at the prompt behind it
+            await self.enter(deadline)
+            if self.integrity is not None:
+                await self.integrity.restarted(deadline)
+        if event.traceback:
+            return restarted
         self.marked = self.marks
         self.life = to_text(event.output).strip()
         return self.life != before

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
     from tests.conftest import PtyBoard
 
 State = DeviceSessionState
+# What asks for the name of the board's life prints it.
+RESTARTS_WHEN_ASKED = """\
+really = print
+def print(*values):
+    if values == (_belay_life,): raise SystemExit
+    really(*values)
+"""
 
 
 async def test_each_reset_begins_a_new_epoch(port: str) -> None:
@@ -104,6 +111,20 @@ async def test_a_board_that_stays_away_after_a_hard_reset() -> None:
         await session.connect()
         await session.execute("pass")
         await session.close()
+
+
+@pytest.mark.parametrize("integrity", [False, True])
+async def test_a_restart_at_the_question_which_life_it_is_leaves_the_session_in_step(
+    port: str, integrity: bool
+) -> None:
+    async with DeviceSession(port, communication={"integrity": integrity}) as session:
+        epoch = session.boot_epoch
+        await session.execute(RESTARTS_WHEN_ASKED)
+        await session.execute(
+            "import time\ntime.sleep(0.1)", stdin="never read: so the prompt is proved, and the question asked"
+        )
+        assert session.boot_epoch == epoch + 1
+        assert (await session.execute("print('in step')")).output == "in step\n"
 
 
 async def test_reconnecting_keeps_the_boards_variables_and_lets_others_wait(port: str) -> None:
