@@ -93,9 +93,16 @@ _REPLY_HEADER = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" 
 _STARVED_REPLY = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
 
 
-def _key_error(nonce: bytes) -> bytes:
-    # What stands between the traceback's first word and the exception differs between boards.
-    return rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?%s'?[^\x04]*" % re.escape(nonce)
+# What stands between the traceback's first word and the exception differs between boards.
+_KEY_ERROR = rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?\xff{%d}'?[^\x04]*"
+
+
+def _with_stand_in(whole: bytes, nonce: bytes) -> bytes:
+    """Return the bytes with a nonce replaced by as many ``\\xff``, which are nowhere else in such a row then.
+
+    So a pattern can be the same for all nonces: `re` keeps the latest 512, some 600 KB with a new nonce in each.
+    """
+    return whole.replace(b"\xff" * len(nonce), b"\xfe" * len(nonce)).replace(nonce, b"\xff" * len(nonce))
 
 
 class MarkedResponse:
@@ -134,7 +141,9 @@ class MarkedResponse:
 
     def _find_fence_reply(self, whole: bytes) -> tuple[int, int] | None:
         """Return where the replies to all fences begin and end; the last one is answered in any case."""
-        replies = [self._find_reply(whole, _key_error(nonce)) for nonce in self._fence_nonces]
+        replies = [
+            self._find_reply(_with_stand_in(whole, nonce), _KEY_ERROR % len(nonce)) for nonce in self._fence_nonces
+        ]
         if replies[-1] is not None:
             return min(start for start, _ in filter(None, replies)), replies[-1][1]
         # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 
-from belay_py import DeviceSession
+import pytest
+
+from belay_py import DeviceSession, ExecutionError
 from belay_py.manager.admission import Admission
 from belay_py.manager.plan import Plan
 from belay_py.testing import ScriptedBoard
@@ -18,6 +20,16 @@ async def test_a_connect_adds_nothing_to_the_cache_of_patterns() -> None:
         for _ in range(3):
             await session.reconnect()
         assert len(re._cache) == known  # type: ignore[attr-defined]
+
+
+async def test_exceptions_of_the_board_add_nothing_to_the_cache_of_patterns(port: str) -> None:
+    async with DeviceSession(port) as session:
+        sizes = []
+        for _ in range(4):
+            with pytest.raises(ExecutionError):
+                await session.execute("1 / 0")
+            sizes.append(len(re._cache))  # type: ignore[attr-defined]  # as above
+    assert sizes[1:] == sizes[:1] * 3
 
 
 async def test_who_gives_up_waiting_for_a_release_is_forgotten() -> None:
