@@ -198,10 +198,12 @@ class Channel(Exchanges):
         self.marked = False
         before = self.life
         event = await self.ask(ask_life(nonces.of_life()), deadline)
-        if not isinstance(event, Finished) or event.traceback:
+        words = [] if not isinstance(event, Finished) or event.traceback else to_text(event.output).split()
+        if not words:
             return False
         self.marked = self.marks
-        self.life = to_text(event.output).strip()
+        # The output of a thread or a timer of the board may stand beside it.
+        self.life = before if before in words else words[-1]
         return self.life != before
 
     def interrupt(self) -> None:
