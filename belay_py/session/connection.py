@@ -50,8 +50,8 @@ async def open_connection(
 
     ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later; ``counters`` count
     its bytes. ``verify`` raises what is to be raised for the unique id of a wrong board, before that is restarted; only
-    a restart by lines comes before all. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`, and `WentAway` when the link went away with
-    a chip that is restarted; nothing stays open then.
+    a restart by lines comes before all. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`, and `WentAway`
+    when the link went away with a chip that is restarted; nothing stays open then.
     """
     how = options.communication
     limit = _seconds_left(deadline)

@@ -9,9 +9,10 @@ import pytest
 
 from belay_py import ConnectionFailed, DeviceSession, IdentityChanged
 from belay_py.events import BoardReset, SessionEvent
+from belay_py.session.answers import hashed
 from belay_py.session.restarting import RESET_CHIP
 from belay_py.testing import Lose, Raise, ScriptedBoard, Silence
-from belay_py.testing.housekeeping import FACTS, hashed
+from belay_py.testing.housekeeping import FACTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
