@@ -102,8 +102,9 @@ class Channel(Exchanges):
     @property
     def may_have_started(self) -> bool:
         """Whether the board may have run any of the latest code."""
-        if self.integrity is not None and self.integrity.latest is not None:
-            return self.integrity.latest.may_have_started
+        if self.integrity is not None:
+            latest = self.integrity.latest  # none before the first piece: what ran then were questions of our own
+            return latest is not None and latest.may_have_started and not latest.not_started
         return self.repl.may_have_started
 
     async def execute(
