@@ -9,6 +9,7 @@ not for a network's file system.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
@@ -69,7 +70,7 @@ def open_store(path: Path) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a journal that is there, to read it only. Raises `JournalError`."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises some of the system's errors
         raise JournalError(f"there is no journal {path}; a manager makes it, with the option journal")
     with _explained(path, "read"):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY)
@@ -98,15 +99,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _explained(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
-        if path.is_file() and _is_damage(error):
+    except (sqlite3.Error, ValueError) as error:  # ValueError: a NUL, or bytes that are no UTF-8
+        if os.path.isfile(path) and _is_damage(error):  # noqa: PTH113  Path.is_file raises some of the system's errors
             hint = "it is damaged, or no journal: move it away, or name another file"
         else:
             hint = "name a file that can be written, in a folder that is there"
         raise JournalError(f"the journal {path} cannot be {what} ({error}); {hint}") from error
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
     # The code's last byte is the kind, the rest of it details (https://www.sqlite.org/rescode.html).
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

@@ -135,6 +135,29 @@ def test_a_session_that_has_ended_says_nothing_of_a_board_that_others_have_met_s
     assert [session.how for session in read_journal(path).sessions] == ["requested", None]
 
 
+def test_an_end_that_is_written_late_takes_no_newer_life_back(journal: Journal, path: Path) -> None:
+    """It had restarted, and was let go before that was written; meanwhile somebody else met it, restarted again."""
+    journal.note(NOTE)
+    assert journal.settle(10)
+    other = Journal(path)
+    other.note(replace(NOTE, session_id="b" * 32, life="third", at=1003.0))
+    assert other.settle(10)
+    journal.note(replace(NOTE, life="second", connected=False, how="requested", at=1002.0))
+    assert journal.settle(10)
+    other.close("closed", 10)
+    assert [board.life for board in read_journal(path).boards] == ["third"]
+
+
+def test_names_that_are_no_unicode(journal: Journal, path: Path) -> None:
+    odd = "port\udcff"
+    journal.note(replace(NOTE, device_id=odd, port=f"/dev/{odd}", unique_id=odd))
+    journal.lease_began(1, (("a" * 32, odd),), f"{odd}.py:1")
+    assert journal.settle(10)
+    assert journal.last_life(odd, f"/dev/{odd}") == "first"
+    [lease] = read_journal(path).leases
+    assert (lease.device_id, lease.holder) == (r"port\udcff", r"port\udcff.py:1")
+
+
 def test_a_close_ends_everything_that_the_process_had(path: Path) -> None:
     journal = Journal(path)
     journal.note(NOTE)
@@ -306,6 +329,14 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         Journal(tmp_path / "none" / "journal")
     with pytest.raises(JournalError, match="there is no journal"):
         read_journal(tmp_path / "none" / "journal")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0"], ids=["too long", "with a NUL"])
+def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JournalError, match="name a file that can be written"):
+        Journal(tmp_path / name)
+    with pytest.raises(JournalError, match="there is no journal"):
+        read_journal(tmp_path / name)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
