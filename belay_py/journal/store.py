@@ -140,8 +140,10 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, fresh_is_fine: 
     ours, version = _mark_of(connection)
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if ours != _OURS:
-        if fresh_is_fine and not tables:
-            return
+        if not tables:
+            if fresh_is_fine:
+                return
+            raise JournalError(f"there is nothing in {path} yet; a manager writes it, with the option journal")
         raise JournalError(f"{path} is a database, but no journal of belay_py; name another file")
     if version > VERSION:
         raise JournalError(

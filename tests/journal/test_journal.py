@@ -353,6 +353,14 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
         read_journal(tmp_path / name)
 
 
+def test_an_empty_file_is_a_journal_to_be(path: Path) -> None:
+    path.touch()
+    with pytest.raises(JournalError, match="there is nothing in .* yet; a manager writes it"):
+        read_journal(path)
+    Journal(path).close("closed", 10)
+    assert [process.how for process in read_journal(path).processes] == ["closed"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
 def test_a_full_disk_at_the_beginning() -> None:
     with pytest.raises(JournalError, match=r"is full\); make room on its disk, or name another file"):
