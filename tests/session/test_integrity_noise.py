@@ -101,7 +101,7 @@ class Campaign:
         return outcome
 
 
-@pytest.mark.parametrize(("act", "faults"), [(execute, 400), (fail, 200), (stream, 150), (evaluate, 200)])
+@pytest.mark.parametrize(("act", "faults"), [(execute, 200), (fail, 100), (stream, 80), (evaluate, 100)])
 async def test_one_bad_byte_gives_the_right_result_or_a_typed_error(
     act: Callable[[DeviceSession, int], Awaitable[None]], faults: int
 ) -> None:
