@@ -31,6 +31,10 @@ async def take_over(pool: Pool, keys: Iterable[str], timeout: float | None) -> N
     if not isinstance(seconds, int | float) or not seconds >= 0:
         raise SettingsError(f"timeout is {seconds!r}; it must be a number of seconds, 0 or more")
     deadline = pool.time() + min(seconds, _FOR_EVER)
+    keys = list(keys)
+    for key in keys:
+        if not isinstance(key, str):
+            raise SettingsError(f"a device to take over is {key!r}; it must be text, the name of the device")
     members = [pool.member(key) for key in dict.fromkeys(keys)]
     if members:
         await together([_take_over(pool, member, deadline) for member in members])

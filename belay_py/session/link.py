@@ -135,13 +135,13 @@ class Link:
         await self._disconnect(reason)
         self._standing.trouble = str(error) or "setting the board up was cancelled"
 
-    async def reconnect(self, deadline: float, *, asked: bool = False) -> bool:
+    async def reconnect(self, deadline: float) -> bool:
         """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
 
-        Operations that were waiting go on afterwards. ``asked`` is as for `connect`.
+        Operations that were waiting go on afterwards. Another board is never accepted here: programs call this in a
+        loop until it succeeds, and nobody would have looked at the first error.
         """
         standing, endings = self._standing, self.endings
-        accepts = asked and standing.whereabouts.told
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
@@ -150,8 +150,6 @@ class Link:
             await self._disconnect()
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while it was reconnecting")
-            if accepts:
-                standing.whereabouts.forget()
             await self.connect_in_turn(deadline)
             return standing.boot_epoch != epoch
         finally:

@@ -353,6 +353,51 @@ def test_a_file_that_cannot_be_written() -> None:
             Path(folder).chmod(0o755)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
+def test_whoever_may_only_read_it_can() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "journal")
+        journal = Journal(path)
+        journal.note(NOTE)
+        journal.settle(10)
+        Path(folder).chmod(0o555)
+        try:
+            with another_user():
+                assert [session.device_id for session in read_journal(path).sessions] == [NOTE.device_id]
+            Path(folder).chmod(0o755)
+            journal.close("closed", 10)
+            Path(folder).chmod(0o555)
+            with another_user():
+                assert [process.how for process in read_journal(path).processes] == ["closed"]
+            path.chmod(0o000)
+            with another_user(), pytest.raises(JournalError, match="read it with the rights of those who write it"):
+                read_journal(path)
+        finally:
+            Path(folder).chmod(0o755)
+
+
+@pytest.mark.parametrize("name", ["journal\0", "j" * 5000])
+def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JournalError, match="name a file that can be written"):
+        Journal(tmp_path / name)
+    with pytest.raises(JournalError, match="there is no journal"):
+        read_journal(tmp_path / name)
+
+
+def test_an_empty_file_is_a_journal_to_be(path: Path) -> None:
+    path.touch()
+    with pytest.raises(JournalError, match="there is nothing in .* yet; a manager writes it"):
+        read_journal(path)
+    Journal(path).close("closed", 10)
+    assert [process.how for process in read_journal(path).processes] == ["closed"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_at_the_beginning() -> None:
+    with pytest.raises(JournalError, match=r"is full\); make room on its disk, or name another file"):
+        Journal("/dev/full")
+
+
 @pytest.mark.parametrize("content", [b"no database at all\n" * 100, b"SQLite format 3\0" + b"\xff" * 4000])
 def test_a_file_that_is_none(path: Path, content: bytes) -> None:
     path.write_bytes(content)

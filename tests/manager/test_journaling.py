@@ -279,6 +279,8 @@ async def test_taking_over_what_nobody_has_and_what_there_is_not(path: Path, boa
             await manager.take_over("lift")
         with pytest.raises(SettingsError, match="timeout is -1"):
             await manager.take_over(timeout=-1)
+        with pytest.raises(SettingsError, match=r"\['left'\]; it must be text, the name of the device"):
+            await manager.take_over(["left"])  # type: ignore[arg-type]  # what people write
         await manager.create_session("gone", "/dev/not-there", connect=False)
         with pytest.raises(DeviceNotFound):
             await manager.take_over("gone", timeout=60)
