@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from belay_py.errors import ProtocolViolation
+from belay_py.errors import IdentityChanged, ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info, nonces, restarting
 from belay_py.session.integrity import Integrity
@@ -48,20 +48,24 @@ async def ask(
     await channel.enter(deadline)
     if restart in ("soft", "hard"):
         if verify is not None:
-            about = (await _ask_twice(channel, deadline, baudrate)).about
+            about = (await _ask_twice(channel, deadline, baudrate, verify)).about
             verify(about and about.board.unique_id)
         await restarting.restart(channel, restart, deadline)
-    return await _ask_twice(channel, deadline, baudrate)
+    return await _ask_twice(channel, deadline, baudrate, verify)
 
 
-async def _ask_twice(channel: Channel, deadline: float, baudrate: int | None) -> Reply:
+async def _ask_twice(
+    channel: Channel, deadline: float, baudrate: int | None, verify: Callable[[str | None], None] | None
+) -> Reply:
     time = asyncio.get_running_loop().time
     now = time()
     try:
         reply = await _ask(channel, min((now + deadline) / 2, now + _LONGEST_ANSWER), baudrate)
         if isinstance(reply.event, Finished):
+            if verify is not None and reply.about is not None:
+                verify(reply.about.board.unique_id)  # noise in the question itself may have made another board of it
             return reply
-    except (Expired, ProtocolViolation):
+    except (Expired, ProtocolViolation, IdentityChanged):
         if time() >= deadline:
             raise
     await channel.enter(deadline)

@@ -149,3 +149,21 @@ async def test_another_board_is_not_even_restarted(reset: Any) -> None:
     await session.connect()  # who was told accepts it
     assert (board.boots, session.info.unique_id, session.attached, session.boot_epoch) == (3, "bad", False, 2)
     await session.close()
+
+
+async def test_a_board_that_seems_to_be_another_one_is_asked_again() -> None:
+    board = ScriptedBoard()
+
+    def another_once() -> Iterator[str]:
+        board.about = None
+        yield f"{ {**FACTS, 'u': '0badcafe'}!r}\n"
+
+    async with DeviceSession(board.port) as session:
+        await session.disconnect()
+        board.about = another_once()
+        await session.connect()
+        assert session.info.unique_id == FACTS["u"]
+        await session.disconnect()
+        board.about = f"{ {**FACTS, 'u': '0badcafe'}!r}\n"
+        with pytest.raises(IdentityChanged):
+            await session.connect()
