@@ -98,13 +98,18 @@ class Whereabouts:
         before = self.known
         if makes_its_board(self.named):
             return
-        if unique_id is not None and before.unique_id not in (None, unique_id):
-            raise self._another(before.unique_id or "", unique_id)
+        self.verify(unique_id)
         if place.port != self.port and before != Known():
             _log.info("%s: the board that was at %s is at %s now", self.named, self.port, place.port)
         self.port = place.port
         self.told = False
         self.known = Known(unique_id or before.unique_id, place.sighting or before.sighting)
+
+    def verify(self, unique_id: str | None) -> None:
+        """Raise `IdentityChanged` for the unique id of another board than before."""
+        before = self.known.unique_id  # none is ever known where opening the port makes the board
+        if unique_id is not None and before not in (None, unique_id):
+            raise self._another(before or "", unique_id)
 
     def forget(self) -> None:
         """Take whatever is connected next for the board."""

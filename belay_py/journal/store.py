@@ -9,15 +9,16 @@ not for a network's file system.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import JournalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 VERSION: Final = 1
 _OURS: Final = 0x62656C61  # "bela", the application_id by which SQLite files are told apart
@@ -69,10 +70,10 @@ def open_store(path: Path) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a journal that is there, to read it only. Raises `JournalError`."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  the method raises for names that no file can have
         raise JournalError(f"there is no journal {path}; a manager makes it, with the option journal")
     with _explained(path, "read"):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=_BUSY)
+        connection = sqlite3.connect(_to_read(path.resolve()), uri=True, timeout=_BUSY)
         try:
             _require_ours(connection, path)
         except BaseException:  # it goes on
@@ -98,17 +99,34 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 def _explained(path: Path, what: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
-        if path.is_file() and _is_damage(error):
+    except (sqlite3.Error, ValueError) as error:  # the latter for a name with a null character
+        is_file = os.path.isfile(path)  # noqa: PTH113  as above
+        if is_file and _is_damage(error):
             hint = "it is damaged, or no journal: move it away, or name another file"
+        elif what == "read":
+            hint = "read it with the rights of those who write it"
+        elif _code_of(error) == sqlite3.SQLITE_FULL:
+            hint = "make room on its disk, or name another file"
         else:
             hint = "name a file that can be written, in a folder that is there"
         raise JournalError(f"the journal {path} cannot be {what} ({error}); {hint}") from error
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
+    return _code_of(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _code_of(error: Exception) -> int:
     # The code's last byte is the kind, the rest of it details (https://www.sqlite.org/rescode.html).
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _to_read(path: Path) -> str:
+    # Even a reader makes files beside one in WAL mode, unless they are there. Where it may not, and nobody writes, what
+    # is in the file is all there is (https://www.sqlite.org/wal.html#read_only_databases).
+    may_write = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    how = "mode=ro" if may_write or Path(f"{path}-wal").exists() else "immutable=1"
+    return f"{path.as_uri()}?{how}"
 
 
 def _mark_of(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -122,8 +140,10 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, fresh_is_fine: 
     ours, version = _mark_of(connection)
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if ours != _OURS:
-        if fresh_is_fine and not tables:
-            return
+        if not tables:
+            if fresh_is_fine:
+                return
+            raise JournalError(f"there is nothing in {path} yet; a manager writes it, with the option journal")
         raise JournalError(f"{path} is a database, but no journal of belay_py; name another file")
     if version > VERSION:
         raise JournalError(

@@ -26,7 +26,7 @@ def enroll(store: sqlite3.Connection, mark: ProcessMark, now: float) -> int:
     """Note that a process begins; return its number."""
     row = store.execute(
         "INSERT INTO processes (pid, started, machine, program, began) VALUES (?, ?, ?, ?, ?) RETURNING process",
-        (mark.pid, mark.started, mark.machine, mark.program, now),
+        (mark.pid, mark.started, mark.machine, _text(mark.program), now),
     ).fetchone()
     return int(row[0])
 
@@ -59,6 +59,8 @@ def bury(store: sqlite3.Connection, now: float) -> tuple[LeftBehind, ...]:
 
 def write_session(store: sqlite3.Connection, process: int, note: SessionNote) -> None:
     """Note how a session stands, and what that says of its board."""
+    texts = note.device_id, note.port, note.unique_id, note.life
+    device_id, port, unique_id, life = (None if text is None else _text(text) for text in texts)
     row = store.execute("SELECT board, life FROM sessions WHERE session_id = ?", (note.session_id,)).fetchone()
     board = row[0] if row and not note.connected else _key(note)
     store.execute(
@@ -67,18 +69,19 @@ def write_session(store: sqlite3.Connection, process: int, note: SessionNote) ->
         "board = excluded.board, generation = excluded.generation, boot_epoch = excluded.boot_epoch, "
         "life = excluded.life, connected = excluded.connected, changed = excluded.changed, how = excluded.how",
         (
-            *(note.session_id, process, board, note.device_id, note.port, note.generation, note.boot_epoch, note.life),
+            *(note.session_id, process, board, device_id, port, note.generation, note.boot_epoch, life),
             *(note.connected, note.at, note.at, note.how),
         ),
     )
-    if not note.connected and row and row[1] == note.life:
+    if not note.connected and row and row[1] == life:
         return  # of its board others may know more by now
     store.execute(
         "INSERT INTO boards (key, device_id, port, unique_id, life, boot_epoch, seen) VALUES (?, ?, ?, ?, ?, 1, ?) "
         "ON CONFLICT (key) DO UPDATE SET device_id = excluded.device_id, port = excluded.port, "
         "unique_id = excluded.unique_id, life = excluded.life, seen = excluded.seen, "
-        "boot_epoch = boot_epoch + (life IS NOT excluded.life)",
-        (board, note.device_id, note.port, note.unique_id, note.life, note.at),
+        "boot_epoch = boot_epoch + (life IS NOT excluded.life) "
+        "WHERE ? OR seen <= excluded.seen",  # who has disconnected may be written after who has connected since
+        (board, device_id, port, unique_id, life, note.at, note.connected),
     )
     if note.connected and note.is_sole and identity(note.port) is not None:
         _end_others(store, board, note)
@@ -101,10 +104,14 @@ def _end_others(store: sqlite3.Connection, board: str, note: SessionNote) -> Non
 def write_lease(store: sqlite3.Connection, process: int, note: LeaseNote) -> None:
     """Note how a lease stands."""
     how = None if note.ended is None else "released"
+    holder = _text(note.holder)
     store.executemany(
         "INSERT OR REPLACE INTO leases (process, lease_id, session_id, device_id, holder, since, ended, how) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [(process, note.lease_id, *seat, note.holder, note.since, note.ended, how) for seat in note.seats],
+        [
+            (process, note.lease_id, session_id, _text(device_id), holder, note.since, note.ended, how)
+            for session_id, device_id in note.seats
+        ],
     )
 
 
@@ -133,7 +140,12 @@ def prune(store: sqlite3.Connection) -> None:
 
 def _key(note: SessionNote) -> str:
     known = None if makes_its_board(note.port) else identity(note.port)
-    return known or f"{note.device_id} at {note.port}"
+    return _text(known or f"{note.device_id} at {note.port}")
+
+
+def _text(name: str) -> str:
+    """A name as it can be stored: the system's own may hold bytes that are no UTF-8, which Python has as surrogates."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 # ---- Reading ----
@@ -144,7 +156,7 @@ def last_life(store: sqlite3.Connection, device_id: str, port: str) -> str | Non
     row = store.execute(
         "SELECT life FROM boards WHERE (device_id = ?1 OR port = ?2) AND life IS NOT NULL "
         "ORDER BY (device_id = ?1) * 2 + (port = ?2) DESC, seen DESC LIMIT 1",
-        (device_id, port),
+        (_text(device_id), _text(port)),
     ).fetchone()
     return None if row is None else str(row[0])
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import threading
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import SettingsError
+from belay_py.manager.threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from belay_py.manager.steps import Steps
-
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +66,7 @@ class Cleanups:
             if _is_async(cleanup.callback):
                 left.append(cleanup.name)
                 continue
-            running = _Threads().submit(cleanup.callback)
+            running = Threads("belay cleanup").submit(cleanup.callback)
             try:
                 running.result(cleanup.timeout)
             except Exception as error:  # noqa: BLE001  it may raise anything, and the rest go on
@@ -83,29 +79,10 @@ async def _call(cleanup: _Cleanup) -> None:
         result: Any = cleanup.callback()
     else:
         # In a thread: only so can it be left behind when it hangs.
-        result = await asyncio.get_running_loop().run_in_executor(_Threads(), cleanup.callback)
+        result = await asyncio.get_running_loop().run_in_executor(Threads("belay cleanup"), cleanup.callback)
     if inspect.isawaitable(result):
         await result
 
 
 def _is_async(callback: Callable[[], object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
-
-
-class _Threads(Executor):
-    """A daemon thread for each call, which nobody joins: one that hangs does not keep the program from ending."""
-
-    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        future: Future[_T] = Future()
-
-        def run() -> None:
-            future.set_running_or_notify_cancel()  # it cannot be cancelled any more
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  it is raised where the future is waited for
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        threading.Thread(target=run, name="belay cleanup", daemon=True).start()
-        return future

@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING, Self
 
 from belay_py.manager import exiting
+from belay_py.manager.endings import seconds_of_grace
 from belay_py.manager.overview import Overview
 from belay_py.manager.shutdown import Shutdown
 from belay_py.manager.signals import DEFAULT_SIGNALS, SignalHandling
@@ -63,8 +64,10 @@ class Closing(Overview):
 
         What runs on the boards when the grace is over is stopped, whatever ``on_close`` says; what they hold stays, and
         they are left at their friendly prompts. The journal, if there is one, says that they were handed over, and
-        in which life.
+        in which life. Raises `SettingsError` as `close` does.
         """
+        if grace is not None:
+            seconds_of_grace(grace)  # a manager that stays open hands nothing over
         if self.state == "open":
             self._pool.handing_over = True
         await self.close(grace)

@@ -7,6 +7,7 @@ bounded. Whether a board is free is not its business either; that is for the loc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from belay_py import events
 from belay_py.devices.identity import makes_its_board
+from belay_py.errors import ConnectionFailed
+from belay_py.manager.threads import Threads
 
 if TYPE_CHECKING:
     from belay_py.journal import Journal, LeftBehind
@@ -27,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 LONGEST_END: Final = 3.0  # seconds; a journal waits for two while others write
 _LONGEST_WRITE: Final = 1.0  # seconds that a connect waits; a write takes less than a millisecond
+_BESIDE: Final = Threads("belay waits for its journal")
 _CLOSED: Final = "closed"
 _HANDED_OVER: Final = "handed over"
 
@@ -74,7 +78,8 @@ class Journaling:
     async def settle(self) -> None:
         """Return when what was noted is written, or cannot be for now."""
         if not self._journal.is_failing:
-            await asyncio.get_running_loop().run_in_executor(None, self._journal.settle, _LONGEST_WRITE)
+            with contextlib.suppress(ConnectionFailed):  # no thread is to be had
+                await asyncio.get_running_loop().run_in_executor(_BESIDE, self._journal.settle, _LONGEST_WRITE)
 
     def _note(self, event: events.SessionEvent, member: Member) -> None:
         if event.session is not member.session and member.session is not None:
@@ -131,7 +136,7 @@ class Journaling:
 
     async def end(self) -> None:
         """Write all, note that the manager has ended, and close the file."""
-        await asyncio.get_running_loop().run_in_executor(None, self.end_at_once)
+        await asyncio.get_running_loop().run_in_executor(_BESIDE, self.end_at_once)
 
     def end_at_once(self) -> None:
         """The same, blocking."""

@@ -10,15 +10,18 @@ from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, Identi
 from belay_py.manager.claims import Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.manager.readiness import together
+from belay_py.manager.threads import Threads
+from belay_py.session.finding import find_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from belay_py.devices.whereabouts import Whereabouts
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
 
 _PAUSE: Final = 0.05  # seconds between two looks at a lock that somebody else has; each costs 0.1 ms in a thread
+_LOOK: Final = 1.0  # seconds for the last look at the deadline, which takes milliseconds where no system call hangs
+_BESIDE: Final = Threads("belay looks at a lock")
 _FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
 
 
@@ -28,6 +31,10 @@ async def take_over(pool: Pool, keys: Iterable[str], timeout: float | None) -> N
     if not isinstance(seconds, int | float) or not seconds >= 0:
         raise SettingsError(f"timeout is {seconds!r}; it must be a number of seconds, 0 or more")
     deadline = pool.time() + min(seconds, _FOR_EVER)
+    keys = list(keys)
+    for key in keys:
+        if not isinstance(key, str):
+            raise SettingsError(f"a device to take over is {key!r}; it must be text, the name of the device")
     members = [pool.member(key) for key in dict.fromkeys(keys)]
     if members:
         await together([_take_over(pool, member, deadline) for member in members])
@@ -55,8 +62,12 @@ async def _until_unlocked(pool: Pool, member: Member, deadline: float) -> None:
     """Wait until nobody has the lock of a board, without touching its port. Raises `DeviceBusy` at the deadline."""
     while not member.is_usable:
         try:
-            board = member.make_session()._standing.whereabouts  # noqa: SLF001  a keeper and what it keeps
-            await pool.loop.run_in_executor(None, _look, board, member.options.communication.exclusive)
+            limit = max(deadline, pool.time() + _LOOK)
+            port = (await find_place(member.whereabouts, limit)).port
+            async with asyncio.timeout_at(limit):
+                await pool.loop.run_in_executor(_BESIDE, _look, port, member.options.communication.exclusive)
+        except (DeviceNotFound, ConnectionFailed, IdentityChanged, TimeoutError):
+            return  # connecting will say so
         except DeviceBusy:
             if pool.time() + _PAUSE >= deadline:
                 raise
@@ -65,9 +76,5 @@ async def _until_unlocked(pool: Pool, member: Member, deadline: float) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-def _look(board: Whereabouts, exclusive: bool) -> None:
-    try:
-        port = board.find().port if board.has_to_be_found else board.named
-    except (DeviceNotFound, ConnectionFailed, IdentityChanged):
-        return  # connecting will say so
+def _look(port: str, exclusive: bool) -> None:
     locks.take(port, exclusive=exclusive).release()

@@ -102,8 +102,9 @@ class Channel(Exchanges):
     @property
     def may_have_started(self) -> bool:
         """Whether the board may have run any of the latest code."""
-        if self.integrity is not None and self.integrity.latest is not None:
-            return self.integrity.latest.may_have_started
+        if self.integrity is not None:
+            latest = self.integrity.latest  # none before the first piece: what ran then were questions of our own
+            return latest is not None and latest.may_have_started and not latest.not_started
         return self.repl.may_have_started
 
     async def execute(
@@ -203,10 +204,12 @@ class Channel(Exchanges):
             await self.enter(deadline)
             if self.integrity is not None:
                 await self.integrity.restarted(deadline)
-        if event.traceback:
+        words = [] if event.traceback else to_text(event.output).split()
+        if not words:
             return restarted
         self.marked = self.marks
-        self.life = to_text(event.output).strip()
+        # The output of a thread or a timer of the board may stand beside it.
+        self.life = before if before in words else words[-1]
         return self.life != before
 
     def interrupt(self) -> None:

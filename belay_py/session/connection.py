@@ -43,13 +43,15 @@ async def open_connection(
     on_lost: Callable[[Channel, Exception | None], None],
     *,
     restart: RestartAtConnect = "never",
+    verify: Callable[[str | None], None] | None = None,
     counters: Counters | None = None,
 ) -> Connection:
     """Open the port, enter the raw REPL, and ask the board what it is.
 
     ``deadline`` is a reading of the loop's clock; ``on_lost`` is called when the link ends later; ``counters`` count
-    its bytes. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`, and `WentAway` when the link went away with
-    a chip that is restarted; nothing stays open then.
+    its bytes. ``verify`` raises what is to be raised for the unique id of a wrong board, before that is restarted; only
+    a restart by lines comes before all. Raises `DeviceNotFound`, `DeviceBusy` or `ConnectionFailed`, and `WentAway`
+    when the link went away with a chip that is restarted; nothing stays open then.
     """
     how = options.communication
     limit = _seconds_left(deadline)
@@ -58,7 +60,8 @@ async def open_connection(
         await open_port(options, channel, deadline)
         if restart == "lines":
             await channel.reset_chip(await profile_of(options.port, how.profile))
-        reply = await question.ask(channel, deadline, restart, baudrate=options.baudrate if how.integrity else None)
+        baudrate = options.baudrate if how.integrity else None
+        reply = await question.ask(channel, deadline, restart, verify=verify, baudrate=baudrate)
         if isinstance(reply.event, Finished) and b"MemoryError" in reply.event.traceback:
             raise ConnectionFailed(f"the board on {options.port} {NO_MEMORY}")
         if reply.about is None:

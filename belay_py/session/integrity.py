@@ -33,6 +33,8 @@ _END = 0.3
 """Seconds between a report and the three bytes behind it."""
 _QUESTION = 1.0
 """Seconds for an answer that takes a board milliseconds."""
+_INSTALLING = 4.0
+"""Seconds for the installation, which a slow board compiles in less than one."""
 _BITS = 10  # on the wire, per byte
 _MISSING = b"NameError: name '%s' isn't defined" % integrity_code.NAME.encode()
 _MISSING_TERSE = b"NameError: name not defined"
@@ -226,7 +228,14 @@ class Integrity:
         channel = self._channel
         lacks = 0
         for _ in range(ATTEMPTS):
-            event = await self._exchange(integrity_code.INSTALL, deadline)
+            wire = 2 * len(integrity_code.INSTALL) * self._byte
+            soon = min(deadline, asyncio.get_running_loop().time() + _INSTALLING + wire)
+            try:
+                event = await self._exchange(integrity_code.INSTALL, soon)
+            except Expired:
+                if soon == deadline:
+                    raise
+                event = None
             lacks += isinstance(event, Finished) and _lacks(event.traceback)
             if isinstance(event, Finished) and lacks > 1:
                 raise ProtocolViolation(

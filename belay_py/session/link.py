@@ -108,19 +108,25 @@ class Link:
         except IdentityChanged:
             standing.whereabouts.told = True
             raise
-        life = standing.life
-        self._accept(connection, restarted=restart != "never")
+        stranger = self._stranger(connection)
+        self._accept(connection, restarted=restart != "never", is_known=stranger is None)
         try:
-            standing.whereabouts.recognise(self._place, connection.board.unique_id)
+            if stranger is not None:
+                raise stranger
             if standing.keeper is not None:
                 await standing.keeper.set_up(deadline)
                 if self.endings != endings:
                     raise SessionClosed("the session was disconnected while its board was set up")
         except BaseException as error:  # it goes on; nobody is to use a board that is not set up
-            if isinstance(error, IdentityChanged):
-                standing.life = life  # that was another board's
             await self._end_of(error)
             raise
+
+    def _stranger(self, connection: Connection) -> IdentityChanged | None:
+        try:
+            self._standing.whereabouts.recognise(self._place, connection.board.unique_id)
+        except IdentityChanged as error:
+            return error
+        return None
 
     async def _end_of(self, error: BaseException) -> None:
         reason: events.DisconnectReason = "requested"
@@ -129,13 +135,13 @@ class Link:
         await self._disconnect(reason)
         self._standing.trouble = str(error) or "setting the board up was cancelled"
 
-    async def reconnect(self, deadline: float, *, asked: bool = False) -> bool:
+    async def reconnect(self, deadline: float) -> bool:
         """Take the turn, end the connection, if there is one, and make a new one; return whether the board restarted.
 
-        Operations that were waiting go on afterwards. ``asked`` is as for `connect`.
+        Operations that were waiting go on afterwards. Another board is never accepted here: programs call this in a
+        loop until it succeeds, and nobody would have looked at the first error.
         """
         standing, endings = self._standing, self.endings
-        accepts = asked and standing.whereabouts.told
         await standing.turn.wait(deadline)
         try:
             epoch = standing.boot_epoch
@@ -144,8 +150,6 @@ class Link:
             await self._disconnect()
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while it was reconnecting")
-            if accepts:
-                standing.whereabouts.forget()
             await self.connect_in_turn(deadline)
             return standing.boot_epoch != epoch
         finally:
@@ -251,6 +255,7 @@ class Link:
                     deadline,
                     self.on_lost,
                     restart=restart,
+                    verify=board.verify if board.known.unique_id is not None else None,
                     counters=self._standing.counters,
                 )
             except WentAway:
@@ -260,29 +265,38 @@ class Link:
                     raise
             await asyncio.sleep(_BETWEEN_ATTEMPTS)
 
-    def _accept(self, connection: Connection, *, restarted: bool) -> None:
-        """Take a connection into use; ``restarted`` says that its board was restarted for it."""
+    def _accept(self, connection: Connection, *, restarted: bool, is_known: bool) -> None:
+        """Take a connection into use; ``restarted`` says that its board was restarted for it.
+
+        Of a board that is another one than before (not ``is_known``) nothing is noted: the right one may come back, in
+        the life in which it was.
+        """
         standing = self._standing
         if not connection.channel.in_step:
             trouble = f"{self._place.port} was lost right after the handshake"
             standing.fail(trouble)
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
-        standing.channel, standing.info = connection.channel, connection.board
+        standing.channel = connection.channel
         standing.trouble = ""
         standing.counters.connected(connection.round_trip)
         standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
-        first = standing.generation == 1
-        standing.boot_epoch += first
+        self._lifecycle.fire("connected")
+        if is_known:
+            self._note_life(connection, restarted=restarted)
+        self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
+
+    def _note_life(self, connection: Connection, *, restarted: bool) -> None:
+        standing = self._standing
+        standing.info = connection.board
         before, standing.life = standing.life, connection.channel.life
         known = standing.life is not None and before is not None
         standing.attached = False if restarted else standing.life == before if known else None
-        self._lifecycle.fire("connected")
-        # A reconnection to a life of the interpreter that this session knows is no new epoch.
-        if not first and not standing.attached:
+        if standing.boot_epoch == 0:
+            standing.boot_epoch = 1
+        elif not standing.attached:  # a reconnection to a life that this session knows is no new epoch
             standing.restart_is_ours |= restarted
             standing.restarted()
-        self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
 
     async def _end(
         self,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from belay_py.errors import ProtocolViolation
+from belay_py.errors import IdentityChanged, ProtocolViolation
 from belay_py.protocol import BoardReset, Finished
 from belay_py.session import info, nonces, restarting
 from belay_py.session.integrity import Integrity
 from belay_py.session.outcomes import Expired
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from belay_py.session.channel import Channel
     from belay_py.session.restarting import RestartAtConnect
 
@@ -29,25 +31,41 @@ class Reply(NamedTuple):
 
 
 async def ask(
-    channel: Channel, deadline: float, restart: RestartAtConnect = "never", *, baudrate: int | None = None
+    channel: Channel,
+    deadline: float,
+    restart: RestartAtConnect = "never",
+    *,
+    verify: Callable[[str | None], None] | None = None,
+    baudrate: int | None = None,
 ) -> Reply:
     """Bring a board to its prompt, restart it as ``restart`` says, and ask it `info.code`.
 
     It is asked twice if need be: a chip that restarts right after the handshake, above all one that the opening of its
     port has reset, forgets the question without a word, and a noisy wire damages it. With the port's ``baudrate`` all
-    is checked from here on; see `belay_py.session.integrity`. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and
-    what `restarting.restart` raises.
+    is checked from here on; see `belay_py.session.integrity`. ``verify`` gets the unique id before anything is
+    restarted. Raises `Expired`, `LinkLost`, `ProtocolViolation`, and what ``verify`` and `restarting.restart` raise.
     """
-    time = asyncio.get_running_loop().time
     await channel.enter(deadline)
     if restart in ("soft", "hard"):
+        if verify is not None:
+            about = (await _ask_twice(channel, deadline, baudrate, verify)).about
+            verify(about and about.board.unique_id)
         await restarting.restart(channel, restart, deadline)
+    return await _ask_twice(channel, deadline, baudrate, verify)
+
+
+async def _ask_twice(
+    channel: Channel, deadline: float, baudrate: int | None, verify: Callable[[str | None], None] | None
+) -> Reply:
+    time = asyncio.get_running_loop().time
     now = time()
     try:
         reply = await _ask(channel, min((now + deadline) / 2, now + _LONGEST_ANSWER), baudrate)
         if isinstance(reply.event, Finished):
+            if verify is not None and reply.about is not None:
+                verify(reply.about.board.unique_id)  # noise in the question itself may have made another board of it
             return reply
-    except (Expired, ProtocolViolation):
+    except (Expired, ProtocolViolation, IdentityChanged):
         if time() >= deadline:
             raise
     await channel.enter(deadline)

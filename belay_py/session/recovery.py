@@ -84,6 +84,11 @@ class Recovery:
         """`bring_back` after a deadline has passed: not over a network, where the connection ends instead."""
         if not self.throw_away(channel):
             return await self.bring_back(channel, restarted=restarted)
+        # As a recovery, it goes on when the caller is cancelled: nobody is to meet what is left of the connection.
+        self._task = asyncio.get_running_loop().create_task(self._until_closed(channel))
+        return await asyncio.shield(self._task)
+
+    async def _until_closed(self, channel: Channel) -> bool:
         try:
             await channel.closed()
         finally:

@@ -86,27 +86,27 @@ class DeviceSession(Described, Monitored, Observable):
         A program that runs on the board is interrupted. ``reset`` is what is restarted then: nothing (``"never"``, so
         that what the board holds stays there; `attached` tells whether it has), its interpreter (``"soft"``) or its
         chip (``"hard"``, with ``machine.reset()``); None goes by the option ``reset``. A session that is connected
-        already is left as it is, unless ``reset`` asks for a restart. Raises
-        `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed` (within ``connection_timeout`` seconds), `SessionTimeout` (an
-        operation of somebody else does not end in time), `SessionClosed` (it was disconnected meanwhile),
-        `IdentityChanged` (another board is there than before, which the next call accepts),
-        `SettingsError` for a trace that cannot be written, or `IllegalTransition` after `close`.
+        already is left as it is, unless ``reset`` asks for a restart. Raises `DeviceNotFound`, `DeviceBusy`,
+        `ConnectionFailed` (within ``connection_timeout`` seconds), `SessionTimeout` (an operation of somebody else does
+        not end in time), `SessionClosed` (it was disconnected meanwhile), `IdentityChanged` (another board is there
+        than before, which the next `connect` accepts, and no `reconnect`), `SettingsError` for a trace that cannot be
+        written, or `IllegalTransition` after `close`.
         """
         if reset is not None:
             require("reset", reset, one_of(*RESETS))
         deadline = self._standing.deadline(self.options.connection_timeout)
         if not await self._link.connect(deadline, reset, asked=True) and reset not in (None, "never"):
             await (self.soft_reset() if reset == "soft" else self.hard_reset())
+            self._standing.attached = False
 
     async def reconnect(self, *, timeout: float | None = None) -> Boot:
         """Close the port, if it is open, and connect anew, after the operation that runs and before those that wait.
 
         The board is not reset, unless the option ``reset`` says so. ``timeout`` is seconds for all of it, by default
-        ``connection_timeout``. Raises what `connect` raises: `SessionTimeout` when the operation that runs does not end
-        in time, `SessionClosed` when somebody disconnects it meanwhile.
+        ``connection_timeout``. Raises what `connect` raises.
         """
         deadline = self._standing.deadline(timeout, self.options.connection_timeout)
-        restarted = await self._link.reconnect(deadline, asked=True)
+        restarted = await self._link.reconnect(deadline)
         return Boot(self.boot_epoch, restarted=restarted)
 
     async def disconnect(self) -> None:

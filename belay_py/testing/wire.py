@@ -118,6 +118,8 @@ class FaultyWire:
         seed: int = 0,
         link: str | os.PathLike[str] | None = None,
     ) -> None:
+        if not isinstance(board_port, str):
+            raise SettingsError(f"a wire's board is {board_port!r}; it must be text, a path or a URL")
         self.board_port = board_port
         """The port behind it."""
         self._kind: Kind = kind or ("memory" if scheme_of(board_port) == "memory" else "pty")
@@ -127,7 +129,7 @@ class FaultyWire:
             raise NotSupported('there are no pseudo-terminals on Windows; use kind="socket" or kind="memory"')
         self._model = Model(baudrate, latency, jitter, drop, corrupt, duplicate, seed)
         self._options = LinkOptions(baudrate=baudrate or _DEFAULT_RATE)
-        self._where = None if link is None else os.fspath(link)
+        self._where = _text_of(link)
         self._process: WireProcess | None = None
         self._memory: MemoryWire | None = None
         self._board: BoardLink | None = None
@@ -244,7 +246,7 @@ class FaultyWire:
         if not self.has_board:
             await self._leave_board()
             await self._open_board()
-        self._port = self._ask({"do": "plug", "where": None if link is None else os.fspath(link)})
+        self._port = self._ask({"do": "plug", "where": _text_of(link)})
 
     def half_open(self) -> None:
         """Let both sides believe in a link on which all bytes vanish, until it is cut and plugged in again."""
@@ -268,3 +270,11 @@ class FaultyWire:
         if self._process is None:
             raise BelayError("the wire is not there; start() it, or use async with")
         return self._process.ask(asked, board)
+
+
+def _text_of(link: str | os.PathLike[str] | None) -> str | None:
+    if link is None or isinstance(link, str):
+        return link
+    if isinstance(link, os.PathLike):
+        return str(os.fspath(link))
+    raise SettingsError(f"a wire's link is {link!r}; it must be a path or an address")

@@ -37,11 +37,17 @@ class Model:
                 f"a wire's baudrate is a whole number such as 115200, or None for no limit, not {rate!r}"
             )
         for name in ("latency", "jitter"):
-            if not 0 <= (value := getattr(self, name)) <= 3600:
+            if not _is_within(value := getattr(self, name), 3600):
                 raise SettingsError(f"a wire's {name} is 0 to 3600 seconds, not {value!r}")
         for name in ("drop", "corrupt", "duplicate"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
+            if not _is_within(value := getattr(self, name), 1):
                 raise SettingsError(f"the odds to {name} a byte are 0 to 1, not {value!r}")
+        if not isinstance(self.seed, int):
+            raise SettingsError(f"a wire's seed is a whole number, not {self.seed!r}")
+
+
+def _is_within(value: object, most: float) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= most
 
 
 class Lane:

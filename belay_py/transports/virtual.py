@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -18,7 +19,6 @@ from belay_py.virtual import BoardProcess, open_board
 from belay_py.virtual.options import parse_url
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from belay_py.transports.base import LinkOptions, Receiver, Transport
@@ -83,6 +83,12 @@ class _BoardRelay(Relay):
     def __init__(self, port: str, receiver: Receiver, plugged: _Plugged) -> None:
         super().__init__(port, receiver)
         self._plugged = plugged
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As `Relay`; the board sees the end at once, also while a forked child has yet to close its copy."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._plugged.wire.shutdown(socket.SHUT_RDWR)
+        super().connection_lost(exc)
 
     def _tell(self, lost: Callable[[Exception | None], None], exc: Exception | None) -> None:
         loop = asyncio.get_running_loop()

@@ -270,6 +270,29 @@ async def test_an_rfc2217_connection_that_timed_out_is_thrown_away_too(make_pty_
         await asyncio.to_thread(server.close)
 
 
+async def test_whoever_waits_while_a_connection_is_thrown_away_is_told_so_although_its_user_is_cancelled(
+    make_pty_board: Callable[[], PtyBoard],
+) -> None:
+    """This transport's end takes a thread some milliseconds, in which the session is still in use."""
+    server = Rfc2217Server(make_pty_board().port)
+    session = DeviceSession(f"rfc2217://127.0.0.1:{server.port}", connection_timeout=20)
+    await session.connect()
+    channel = session._standing.channel
+    assert channel is not None
+    first = asyncio.create_task(session.execute("while True: pass", timeout=0.3))
+    other = asyncio.create_task(session.execute("2", timeout=60))
+    await until(lambda: channel._thrown_away)
+    assert not first.done()
+    first.cancel()
+    with pytest.raises(Disconnected, match="behind a network") as refused:
+        await other
+    assert refused.value.outcome == "not_started"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await session.close()
+    await asyncio.to_thread(server.close)
+
+
 async def test_an_idle_stream_over_a_network_ends_with_its_connection(direct_board: BoardProcess) -> None:
     async with network(direct_board.open_wire) as net:
         session = DeviceSession(f"socket://127.0.0.1:{net.number}")

@@ -8,6 +8,7 @@ import logging
 import random
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,6 +222,34 @@ async def test_a_board_that_restarted_in_between_is_not_taken_for_the_same(path:
     assert read_journal(path).boards[0].boot_epoch == 2
 
 
+async def test_a_hand_over_that_is_refused_hands_nothing_over(path: Path, board: VirtualBoard) -> None:
+    manager = DeviceSessionManager(journal=path)
+    await manager.create_session("left", board.port)
+    with pytest.raises(SettingsError, match="grace is -1"):
+        await manager.hand_over(grace=-1)
+    await manager.close()
+    assert [entry.how for entry in read_journal(path).sessions] == ["shutdown"]
+
+
+async def test_an_application_that_keeps_all_threads_of_its_loop_busy_holds_nothing_up(
+    path: Path, board: VirtualBoard
+) -> None:
+    loop, over = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    manager = DeviceSessionManager(journal=path)
+    busy = loop.run_in_executor(None, over.wait)
+    try:
+        async with asyncio.timeout(takeover.LIMIT):
+            session = await manager.create_session("left", board.port)
+            await session.disconnect()
+            await manager.take_over("left")
+            await manager.close()
+        assert [process.how for process in read_journal(path).processes] == ["closed"]
+    finally:
+        over.set()
+        await busy
+
+
 async def test_a_hand_over_stops_what_runs_whatever_on_close_says(path: Path, board: VirtualBoard) -> None:
     first = DeviceSessionManager(journal=path, on_close="leave")
     session = await first.create_session("left", board.port)
@@ -250,6 +279,8 @@ async def test_taking_over_what_nobody_has_and_what_there_is_not(path: Path, boa
             await manager.take_over("lift")
         with pytest.raises(SettingsError, match="timeout is -1"):
             await manager.take_over(timeout=-1)
+        with pytest.raises(SettingsError, match=r"\['left'\]; it must be text, the name of the device"):
+            await manager.take_over(["left"])  # type: ignore[arg-type]  # what people write
         await manager.create_session("gone", "/dev/not-there", connect=False)
         with pytest.raises(DeviceNotFound):
             await manager.take_over("gone", timeout=60)

@@ -94,10 +94,12 @@ async def test_never_is_stronger_than_the_option(board: VirtualBoard) -> None:
 async def test_a_restart_of_a_session_that_is_connected(board: VirtualBoard, reset: Any) -> None:
     async with DeviceSession(board.port) as session:
         await session.execute("kept = 21")
+        await session.reconnect()
         await session.connect(reset="never")
+        assert session.attached is True
         assert await session.evaluate("kept") == 21
         await session.connect(reset=reset)
-        assert session.boot_epoch == 2
+        assert (session.boot_epoch, session.attached) == (2, False)
         assert await session.evaluate(ABSENT) is False
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import ConnectionFailed, DeviceSession
+from belay_py import ConnectionFailed, DeviceSession, IdentityChanged
+from belay_py.events import BoardReset, SessionEvent
+from belay_py.session.answers import hashed
 from belay_py.session.restarting import RESET_CHIP
 from belay_py.testing import Lose, Raise, ScriptedBoard, Silence
 from belay_py.testing.housekeeping import FACTS
@@ -94,3 +96,74 @@ async def test_an_answer_that_is_damaged_each_time_is_a_failed_connect() -> None
         await session.connect()
     assert not board.connected
     await session.close()
+
+
+async def test_what_a_thread_prints_beside_the_name_of_a_life_makes_no_other_life_of_it() -> None:
+    board = ScriptedBoard()
+    answer = board._housekeeping.answer
+
+    def beside_a_thread(code: bytes) -> Any:
+        steps = answer(code)
+        return ("tick\n", *(steps or ()), "tock\n") if code.endswith(b"print(_belay_life)") else steps
+
+    board._housekeeping.answer = beside_a_thread  # type: ignore[method-assign]  # scripts get no code of a session's own
+    async with DeviceSession(board.port) as session:
+        board.send("\x04")  # which nobody asked for: the prompt is proved, and the life asked for
+        while not session._standing.channel.repl.doubted:  # type: ignore[union-attr]  # it is connected
+            await asyncio.sleep(0)
+        await session.execute("pass")
+        assert session.boot_epoch == 1
+
+
+def a_stranger() -> str:
+    facts = repr(dict(FACTS, u="bad", l="another"))
+    return f"{facts} {hashed(facts)}\n"
+
+
+async def test_a_board_that_was_away_while_another_one_was_in_its_place_is_in_the_life_in_which_it_was() -> None:
+    board = ScriptedBoard()
+    session = DeviceSession(board.port)
+    resets: list[SessionEvent] = []
+    session.subscribe(lambda event: resets.append(event) if isinstance(event, BoardReset) else None)
+    await session.connect()
+    board.about = a_stranger()
+    with pytest.raises(IdentityChanged):
+        await session.reconnect()
+    assert (session.boot_epoch, session.info.unique_id, resets) == (1, FACTS["u"], [])
+    board.about = None
+    await session.connect()
+    assert (session.attached, session.boot_epoch, session.generation, resets) == (True, 1, 3, [])
+    await session.close()
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+async def test_another_board_is_not_even_restarted(reset: Any) -> None:
+    board = ScriptedBoard()
+    session = DeviceSession(board.port, reset=reset)
+    await session.connect()
+    assert board.boots == 2
+    board.about = a_stranger()
+    with pytest.raises(IdentityChanged):
+        await session.reconnect()
+    assert (board.boots, board.connected) == (2, False)
+    await session.connect()  # who was told accepts it
+    assert (board.boots, session.info.unique_id, session.attached, session.boot_epoch) == (3, "bad", False, 2)
+    await session.close()
+
+
+async def test_a_board_that_seems_to_be_another_one_is_asked_again() -> None:
+    board = ScriptedBoard()
+
+    def another_once() -> Iterator[str]:
+        board.about = None
+        yield f"{ {**FACTS, 'u': '0badcafe'}!r}\n"
+
+    async with DeviceSession(board.port) as session:
+        await session.disconnect()
+        board.about = another_once()
+        await session.connect()
+        assert session.info.unique_id == FACTS["u"]
+        await session.disconnect()
+        board.about = f"{ {**FACTS, 'u': '0badcafe'}!r}\n"
+        with pytest.raises(IdentityChanged):
+            await session.connect()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BelayError, DeviceSession, ExecutionError, ProtocolViolation, SessionTimeout
+from belay_py import BelayError, DeviceSession, Disconnected, ExecutionError, ProtocolViolation, SessionTimeout
 from belay_py.errors import BoardWasReset, CodeTooLarge
 from belay_py.session import integrity_code
 from belay_py.testing import Cut, FaultyWire
@@ -148,6 +149,20 @@ async def test_boards_without_raw_paste(make_pty_board: Callable[..., PtyBoard],
         assert await session.evaluate("x") == 800
         with pytest.raises(ExecutionError, match="divide"):
             await session.execute("1/0")
+
+
+async def test_a_link_that_ends_while_the_board_is_asked_for_room_means_that_nothing_ran(
+    make_pty_board: Callable[..., PtyBoard],
+) -> None:
+    async with checked(make_pty_board(raw_paste="absent").port) as session:
+        channel = session._standing.channel
+        assert channel is not None
+        running = asyncio.create_task(session.execute("x = 0\n" + "x += 1\n" * 400))
+        while not channel.repl.may_have_started or channel.exchange is None:
+            await asyncio.sleep(0)
+        await session.disconnect()
+        with pytest.raises(Disconnected, match="had not started"):
+            await running
 
 
 async def test_code_that_does_not_fit_is_too_large(make_pty_board: Callable[..., PtyBoard]) -> None:

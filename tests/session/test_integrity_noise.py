@@ -6,6 +6,7 @@ The code counts its own runs on the board. After each fault the next call is in 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -152,3 +153,29 @@ async def test_connecting_through_one_bad_byte_knows_the_board_or_fails() -> Non
             known.unique_id, known.version, known.capabilities,
         )  # fmt: skip
     await probe.close()
+
+
+async def test_an_installation_whose_answer_came_damaged_is_done_again_however_long_the_code_may_take() -> None:
+    noises = noise.install()
+    session = DeviceSession("noisy:install", communication={"integrity": True})
+    await session.connect()
+    wire = noises["install"]
+
+    async def execute_after_a_restart(lost: int) -> None:
+        channel = session._standing.channel
+        assert channel is not None
+        deadline = session._standing.deadline(5)
+        await channel.soft_reset(deadline)
+        await channel.enter(deadline)
+        wire.arm("from_board", lost, noise.LOST)
+        with pytest.raises(BoardWasReset) as caught:
+            await session.execute("print('ran')", timeout=math.inf)
+        assert caught.value.outcome == "not_started"
+
+    await execute_after_a_restart(-1)
+    # The installation ends in a NameError of its marker, after which a fence asks whether that was the end.
+    answer = wire.from_board.sent.rindex(b"KeyError: ")
+    async with asyncio.timeout(30):
+        await execute_after_a_restart(answer)
+    assert wire.from_board.struck
+    await session.close()

@@ -120,6 +120,8 @@ async def test_what_the_system_cannot_tell_the_board_does(
             await session.reconnect()
         assert caught.value.expected == expected != caught.value.found
         assert session.state is DeviceSessionState.DISCONNECTED
+        with pytest.raises(IdentityChanged):  # who tries until it succeeds has accepted nothing
+            await session.reconnect()
         await session.connect()
         assert session.info.unique_id == caught.value.found
 

@@ -84,7 +84,9 @@ class ManagerHarness(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        logging.getLogger("belay_py").setLevel(logging.CRITICAL)  # failing listeners are logged at length
+        self.log = logging.getLogger("belay_py")
+        self.level = self.log.level
+        self.log.setLevel(logging.CRITICAL)  # failing listeners are logged at length
         self.runner = asyncio.Runner(loop_factory=VirtualClock)
         self.loop = self.runner.get_loop()
         self.boards = {key: ScriptedBoard(on_code=self.on_code(key)) for key in KEYS}
@@ -431,6 +433,7 @@ class ManagerHarness(RuleBasedStateMachine):
             self.end_manager()
         finally:
             self.runner.close()
+            self.log.setLevel(self.level)
 
 
 def _programs() -> dict[str, Callable[[str], Answer]]:

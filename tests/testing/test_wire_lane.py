@@ -191,8 +191,12 @@ def test_what_is_no_fault_is_refused(place: int, fault: Fault) -> None:
         {"jitter": float("nan")},
         {"drop": 1.1},
         {"corrupt": -0.1},
+        {"latency": "1ms"},
+        {"jitter": None},
+        {"drop": "0.1"},
+        {"seed": None},
     ],
 )
-def test_a_wire_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+def test_a_wire_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SettingsError):
         Model(**wrong)  # type: ignore[arg-type]  # the point of it

@@ -374,3 +374,10 @@ asyncio.run(main())
             os.close(engine)
         assert not Path(made).is_symlink()
         assert Path(made).parent.exists() == named  # the temporary folder goes, too
+
+
+def test_what_is_no_port_and_no_link_is_refused() -> None:
+    with pytest.raises(SettingsError, match="a wire's board is None; it must be text, a path or a URL"):
+        FaultyWire(None)  # type: ignore[arg-type]  # the point of it
+    with pytest.raises(SettingsError, match="a wire's link is 4000; it must be a path or an address"):
+        FaultyWire("virtual:", "socket", link=4000)  # type: ignore[arg-type]  # as above
