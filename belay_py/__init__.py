@@ -28,10 +28,17 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import OutcomeUnknown as OutcomeUnknown
     from belay_py.errors import ProtocolViolation as ProtocolViolation
     from belay_py.errors import RateLimited as RateLimited
+    from belay_py.errors import RemoteFileError as RemoteFileError
+    from belay_py.errors import RemoteFileExists as RemoteFileExists
+    from belay_py.errors import RemoteFileNotFound as RemoteFileNotFound
+    from belay_py.errors import RemoteIsADirectory as RemoteIsADirectory
+    from belay_py.errors import RemoteNotADirectory as RemoteNotADirectory
+    from belay_py.errors import RemotePermissionError as RemotePermissionError
     from belay_py.errors import SessionClosed as SessionClosed
     from belay_py.errors import SessionTimeout as SessionTimeout
     from belay_py.errors import SettingsError as SettingsError
     from belay_py.errors import TooManyWaiters as TooManyWaiters
+    from belay_py.errors import TransferError as TransferError
     from belay_py.errors import UnexpectedValue as UnexpectedValue
     from belay_py.errors import ValueNotSupported as ValueNotSupported
     from belay_py.errors import VirtualBoardUnavailable as VirtualBoardUnavailable
@@ -82,10 +89,17 @@ _HOMES = {
         "OutcomeUnknown",
         "ProtocolViolation",
         "RateLimited",
+        "RemoteFileError",
+        "RemoteFileExists",
+        "RemoteFileNotFound",
+        "RemoteIsADirectory",
+        "RemoteNotADirectory",
+        "RemotePermissionError",
         "SessionClosed",
         "SessionTimeout",
         "SettingsError",
         "TooManyWaiters",
+        "TransferError",
         "UnexpectedValue",
         "ValueNotSupported",
         "VirtualBoardUnavailable",

@@ -236,6 +236,38 @@ class InvalidCode(BelayError, ValueError):
     """Code that cannot be sent to a board as it is. The message names the place and the fix."""
 
 
+class TransferError(BelayError):
+    """A file did not get from one side to the other as it is. What was there before is as it was."""
+
+
+class RemoteFileError(TransferError, OSError):
+    """The board's file system refused: ``errno`` is this computer's number for why, ``filename`` the board's path.
+
+    What Python has classes of its own for is also of those: ``except FileNotFoundError`` catches
+    `RemoteFileNotFound`. A full file system is ``errno.ENOSPC``, one that cannot be written ``errno.EROFS``.
+    """
+
+
+class RemoteFileNotFound(RemoteFileError, FileNotFoundError):
+    """The board has no such file or folder, or no folder to put it in. ``mkdir`` makes one."""
+
+
+class RemoteFileExists(RemoteFileError, FileExistsError):
+    """Something of that name is there already."""
+
+
+class RemoteIsADirectory(RemoteFileError, IsADirectoryError):
+    """The path is a folder's, where a file was meant."""
+
+
+class RemoteNotADirectory(RemoteFileError, NotADirectoryError):
+    """The path is a file's, where a folder was meant, or goes through one."""
+
+
+class RemotePermissionError(RemoteFileError, PermissionError):
+    """The board does not allow it."""
+
+
 class JournalError(BelayError):
     """The journal's file cannot be made, read or written, or is none. The message says what to do about it."""
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from belay_py.errors import ExecutionError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
-from belay_py.options import RESETS, DeviceSessionOptions, check_path, check_text, one_of, require
-from belay_py.session import streaming
+from belay_py.options import RESETS, DeviceSessionOptions, check_text, one_of, require
 from belay_py.session.clock import set_clock
 from belay_py.session.described import Described
+from belay_py.session.errands import Errand, deadline_of
 from belay_py.session.evaluation import Evaluations
-from belay_py.session.execution import ExecutionResult, encode_code, read_code
+from belay_py.session.executing import Executing
+from belay_py.session.files import Files
 from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
@@ -24,27 +25,21 @@ from belay_py.session.observable import Observable
 from belay_py.session.operations import Operations
 from belay_py.session.recovery import Recovery
 from belay_py.session.resets import Boot, Resets
-from belay_py.session.snippets import find_source
 from belay_py.session.standing import Standing
-from belay_py.session.stdin import Stdin, can_be_fed_again
-from belay_py.session.tracebacks import locate
 from belay_py.session.waiting import wait_for_state
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from types import TracebackType
 
     from belay_py.events import Listener
     from belay_py.options import ResetAtConnect
     from belay_py.session.group import Group
-    from belay_py.session.stdin import StdinSource
-    from belay_py.session.streaming import TextMode
 
 _T = TypeVar("_T")
 
 
-class DeviceSession(Described, Monitored, Observable):
+class DeviceSession(Executing, Described, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
@@ -77,6 +72,11 @@ class DeviceSession(Described, Monitored, Observable):
 
     def __repr__(self) -> str:
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
+
+    @property
+    def files(self) -> Files:
+        """The board's files."""
+        return Files(self)
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -172,133 +172,6 @@ class DeviceSession(Described, Monitored, Observable):
 
     # -- operations ---------------------------------------------------------------------------------------------
 
-    async def execute(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        idempotent: bool = False,
-    ) -> ExecutionResult:
-        """Run code on the board and return what it wrote.
-
-        ``timeout`` is seconds for everything, waiting for other operations included; None takes
-        ``operation_timeout``, and ``math.inf`` means that a person watches. ``stdin`` is what the code can read while
-        it runs: bytes, text (each line end is the Enter key), an open file or an asynchronous iterator. ``filename``
-        is the host's file that the code came from, for tracebacks. ``idempotent`` says that the option ``retry`` may
-        run it twice. Raises `ExecutionError` (the device's exception; a `CodeTooLarge` where the code did not fit),
-        `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `ProtocolViolation`,
-        `InvalidCode`, `SettingsError`, `SessionClosed`, or, under policies, `CircuitOpen` or `RateLimited`.
-        """
-        check_path("filename", filename)
-        try:
-            source = encode_code(code)
-            if self._guard is None:
-                return await self._operations.run(source, timeout, self._stdin(stdin))
-            return await self._guard.run(
-                lambda left: self._operations.run(source, left, self._stdin(stdin)),
-                timeout,
-                idempotent=idempotent,
-                once=not can_be_fed_again(stdin),
-            )
-        except ExecutionError as error:
-            locate(error, find_source(code, filename))
-            raise
-
-    async def run(
-        self,
-        file: str | Path,
-        *,
-        timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        idempotent: bool = False,
-    ) -> ExecutionResult:
-        """Run a file of the host on the board, without storing it there; tracebacks name it.
-
-        Raises what `execute` raises, and `InvalidCode` for a file that cannot be read.
-        """
-        return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file, idempotent=idempotent)
-
-    @overload
-    async def evaluate(
-        self, code: str | bytes, *, returns: type[_T], timeout: float | None = None, idempotent: bool = False
-    ) -> _T: ...
-
-    @overload
-    async def evaluate(
-        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
-    ) -> Any: ...
-
-    async def evaluate(
-        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
-    ) -> Any:
-        """Run code that ends in an expression and return that expression's value, exactly; names stay on the board.
-
-        Numbers, str, bytes, None and most of what is built of them; docs/values.md lists the types. ``returns`` is what
-        pydantic is to make of it: a type, dataclass, TypedDict, NamedTuple, model, generic or union. ``timeout`` and
-        ``idempotent`` are as for `execute`. Raises what `execute` raises, `ValueNotSupported` for other values,
-        `UnexpectedValue` for those that are not what ``returns`` says, and `SettingsError` where that is no type.
-        """
-        try:
-            if self._guard is None:
-                return await self._evaluations.evaluate(code, returns, timeout)
-            return await self._guard.run(
-                lambda left: self._evaluations.evaluate(code, returns, left), timeout, idempotent=idempotent
-            )
-        except ExecutionError as error:
-            locate(error, find_source(code))
-            raise
-
-    @overload
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: TextMode = "text",
-    ) -> AsyncGenerator[str]: ...
-
-    @overload
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: Literal["bytes"],
-    ) -> AsyncGenerator[bytes]: ...
-
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: TextMode | Literal["bytes"] = "text",
-    ) -> AsyncGenerator[str] | AsyncGenerator[bytes]:
-        """Run code and yield its output as it comes: text in pieces, text by lines, or bytes.
-
-        Besides the deadline for all of it (``timeout``), ``idle_timeout`` is how many seconds the consumer waits for
-        the next output before the code is stopped. Raises what `execute` raises, after the last piece, with an empty
-        ``output_bytes``: it has been yielded. A consumer that stops half-way (closes the generator, best with
-        ``contextlib.aclosing``, or leaves the loop) stops the board; one that is slow holds it back.
-        """
-        streaming.check_mode(mode)
-        check_path("filename", filename)
-        source, given = encode_code(code), self._stdin(stdin)
-        begin = functools.partial(streaming.stream, self._operations, source, idle_timeout=idle_timeout, stdin=given)
-        chunks = begin(timeout) if self._guard is None else self._guard.stream(begin, timeout)
-        located = streaming.located(chunks, code, filename)
-        return located if mode == "bytes" else streaming.decoded(located, mode)
-
     async def interrupt(self, *, timeout: float | None = None) -> bool:
         """Stop the code that another task runs; that task gets `Interrupted`. Return whether any was running.
 
@@ -340,8 +213,25 @@ class DeviceSession(Described, Monitored, Observable):
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    def _stdin(self, source: StdinSource | None) -> Stdin | None:
-        return None if source is None else Stdin(source, self.options.communication)
+    async def _errand(
+        self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False
+    ) -> _T:
+        """Do what takes several executions, under the session's policies, with nobody's operation in between.
+
+        ``timeout`` is seconds for all of it; with None each execution has ``operation_timeout``, and so has the wait
+        for others to end.
+        """
+
+        async def attempt(left: float) -> _T:
+            patience = None if timeout is None else left
+            deadline = deadline_of(patience)
+            async with self.exclusive(timeout=patience):
+                return await work(Errand(self._operations, deadline))
+
+        given = self._standing.seconds("timeout", math.inf if timeout is None else timeout)
+        if self._guard is None:
+            return await attempt(given)
+        return await self._guard.run(attempt, given, idempotent=idempotent)
 
     def _group(self) -> Group:
         return self._standing.turn.group()

@@ -49,6 +49,8 @@ class Standing:
         self.boot_epoch = 0
         self.life: str | None = None
         """The name of the interpreter's life that was met last, by this session or, as a manager knows, before it."""
+        self.kits: dict[str, int] = {}
+        """What of our own the board holds: the names of kits, and the boot epochs in which they were sent."""
         self.restart_is_ours = False
         """Whether this session has asked for the restart that it sees next."""
         self.attached: bool | None = None

@@ -6,49 +6,29 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
-from belay_py.errors import ExecutionError
 from belay_py.session import session as asynchronous
 from belay_py.session.building import options_of
-from belay_py.session.snippets import find_source
-from belay_py.session.tracebacks import locate
+from belay_py.sync.executing import Executing
 from belay_py.sync.face import ObservableFace, call
 from belay_py.sync.loop_thread import loop_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
     from types import TracebackType
 
     from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState
     from belay_py.options import DeviceSessionOptions, ResetAtConnect
-    from belay_py.session.execution import ExecutionResult
     from belay_py.session.info import BoardInfo
     from belay_py.session.resets import Boot
     from belay_py.session.statistics import SessionStatistics
-    from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
 
 _T = TypeVar("_T")
 
 
-async def _next(pieces: AsyncGenerator[_T]) -> _T | None:
-    """`anext` with a default, as a coroutine, which is what a task takes."""
-    return await anext(pieces, None)
-
-
-@contextlib.contextmanager
-def located(code: str | bytes, filename: str | Path | None) -> Iterator[None]:
-    """Put the host's places into an error here: the caller is on this thread's stack, not on the loop's."""
-    try:
-        yield
-    except ExecutionError as error:
-        locate(error, find_source(code, filename))
-        raise
-
-
-class DeviceSession(ObservableFace):
+class DeviceSession(Executing, ObservableFace):
     """The blocking `belay_py.DeviceSession`: the same options, methods and errors."""
 
     _ELSEWHERE = "this session belongs to the process that made it; a forked child must make its own, on another board"
@@ -193,89 +173,6 @@ class DeviceSession(ObservableFace):
         finally:
             self._end(lambda: call(group.end))
 
-    def execute(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        idempotent: bool = False,
-    ) -> ExecutionResult:
-        """See `belay_py.DeviceSession.execute`."""
-        execute = self._session.execute
-        with located(code, filename):
-            return self._run(execute(code, timeout=timeout, stdin=stdin, filename=filename, idempotent=idempotent))
-
-    def run(
-        self,
-        file: str | Path,
-        *,
-        timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        idempotent: bool = False,
-    ) -> ExecutionResult:
-        """See `belay_py.DeviceSession.run`."""
-        return self._run(self._session.run(file, timeout=timeout, stdin=stdin, idempotent=idempotent))
-
-    @overload
-    def evaluate(
-        self, code: str | bytes, *, returns: type[_T], timeout: float | None = None, idempotent: bool = False
-    ) -> _T: ...
-
-    @overload
-    def evaluate(
-        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
-    ) -> Any: ...
-
-    def evaluate(
-        self, code: str | bytes, *, returns: Any = None, timeout: float | None = None, idempotent: bool = False
-    ) -> Any:
-        """See `belay_py.DeviceSession.evaluate`."""
-        with located(code, None):
-            return self._run(self._session.evaluate(code, returns=returns, timeout=timeout, idempotent=idempotent))
-
-    @overload
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: TextMode = "text",
-    ) -> Iterator[str]: ...
-
-    @overload
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: Literal["bytes"],
-    ) -> Iterator[bytes]: ...
-
-    def stream(
-        self,
-        code: str | bytes,
-        *,
-        timeout: float | None = None,
-        idle_timeout: float | None = None,
-        stdin: StdinSource | None = None,
-        filename: str | Path | None = None,
-        mode: TextMode | Literal["bytes"] = "text",
-    ) -> Iterator[str] | Iterator[bytes]:
-        """See `belay_py.DeviceSession.stream`. Leaving the loop early stops the board."""
-        stream, given = self._session.stream, {"timeout": timeout, "idle_timeout": idle_timeout}
-        if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
-            pieces = stream(code, **given, stdin=stdin, filename=filename, mode="bytes")
-            return self._iterate(pieces, code, filename)
-        return self._iterate(stream(code, **given, stdin=stdin, filename=filename, mode=mode), code, filename)
-
     @overload
     def monitor(self, *, timeout: float = math.inf, mode: TextMode = "text") -> Iterator[str]: ...
 
@@ -290,14 +187,6 @@ class DeviceSession(ObservableFace):
         if mode == "bytes":  # the overloads of the asynchronous one want to see the literal
             return self._iterate(self._session.monitor(timeout=timeout, mode="bytes"), b"", None)
         return self._iterate(self._session.monitor(timeout=timeout, mode=mode), b"", None)
-
-    def _iterate(self, pieces: AsyncGenerator[_T], code: str | bytes, filename: str | Path | None) -> Iterator[_T]:
-        try:
-            with located(code, filename):
-                while (piece := self._run(_next(pieces))) is not None:
-                    yield piece
-        finally:
-            self._run_if_alive(pieces.aclose())
 
     def interrupt(self, *, timeout: float | None = None) -> bool:
         """See `belay_py.DeviceSession.interrupt`; from another thread than the one that waits."""

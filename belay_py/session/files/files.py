@@ -1,0 +1,10 @@
+"""`Files`: what `DeviceSession.files` is."""
+
+from __future__ import annotations
+
+from belay_py.session.files.transfers import Transfers
+from belay_py.session.files.tree import Tree
+
+
+class Files(Transfers, Tree):
+    """The files of one session's board. Paths are the board's: text, with slashes, from ``/`` or its current folder."""
