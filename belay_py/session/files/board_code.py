@@ -127,6 +127,9 @@ def f(p,r,k):
    if d:s.append(q)
    else:KIT.os.remove(q)
 KIT.rm=f
+def f(l,n,*a):
+ for p in l:getattr(KIT,n)(p,*a)
+KIT.many=f
 del f
 """,
 )

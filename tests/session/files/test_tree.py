@@ -187,9 +187,6 @@ async def test_a_hash_is_of_the_whole_file(session: DeviceSession) -> None:
         await session.files.hash("/x", "sha-256")
 
 
-Call = "Callable[[Files], Coroutine[object, object, object]]"
-
-
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
@@ -216,7 +213,7 @@ async def test_a_refusal_is_an_oserror_of_the_right_kind_and_path(
 async def test_each_question_is_one_round_trip(session: DeviceSession) -> None:
     files = session.files
     await make(session, lib="dir")
-    calls = [
+    calls: list[Callable[[], Coroutine[object, object, object]]] = [
         lambda: files.list("/"),
         lambda: files.stat("/lib"),
         lambda: files.exists("/no"),
