@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from belay_py.errors import ExecutionError
-from belay_py.options import check_path
+from belay_py.options import require
+from belay_py.options.checks import is_path
 from belay_py.session.errands import deadline_of
 from belay_py.session.files import host_files
 from belay_py.session.files import mpy as compiler
@@ -23,6 +24,7 @@ from belay_py.transports.offload import offload
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from os import PathLike
+
     from belay_py.session.errands import Errand
     from belay_py.session.files.transfer import Progress
 
@@ -50,7 +52,7 @@ class Syncing(Transfers, Tree):
         timeout: float | None = None,
     ) -> SyncPlan:
         """Return what `sync` would do, and do nothing. The arguments and errors are `sync`'s."""
-        check_path("folder", folder)
+        require("folder", folder, (is_path, "the path of a folder of this computer"))
         path = board_path(target).rstrip("/") or "/"
         rules = Ignore(ignore)
         folders, files = await self._in_thread(partial(host_files.scan, Path(folder), rules))
