@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from belay_py.errors import ExecutionError, NotSupported, SettingsError
+from belay_py.errors import ExecutionError, NotSupported
 from belay_py.session.files.base import OfSession
 from belay_py.session.files.board_code import answers, failed_at
+from belay_py.session.files.paths import check_remote
 from belay_py.session.files.problems import remote_error
-from belay_py.text import shown
 
 if TYPE_CHECKING:
     from belay_py.errors import BelayError
@@ -23,6 +23,12 @@ class Asking(OfSession):
     async def _ask(
         self, kit: Kit, *call: object, timeout: float | None, idempotent: bool = False
     ) -> list[tuple[Any, ...]]:
+        """Run a function of a kit and return what it says; see `_result_of`."""
+        return answers(await self._result_of(kit, *call, timeout=timeout, idempotent=idempotent))
+
+    async def _result_of(
+        self, kit: Kit, *call: object, timeout: float | None, idempotent: bool = False
+    ) -> ExecutionResult:
         """Run a function of a kit; ``call`` is its name, the path that it is about, and its other arguments.
 
         Raises the errors of the board's files, `NotSupported`, and what `DeviceSession.execute` raises.
@@ -32,10 +38,9 @@ class Asking(OfSession):
             return await ask(errand, kit, *call, timeout=patience(timeout))
 
         try:
-            result = await self._session._errand(work, timeout, idempotent=idempotent)  # noqa: SLF001  its files
+            return await self._session._errand(work, timeout, idempotent=idempotent)  # noqa: SLF001  its files
         except ExecutionError as error:
             raise refusal(error, str(call[1])) from error
-        return answers(result)
 
 
 async def ask(errand: Errand, kit: Kit, *call: object, timeout: float | None) -> ExecutionResult:
@@ -62,19 +67,11 @@ def refusal(error: ExecutionError, path: str) -> BelayError:
     return error
 
 
-def board_path(path: object, *, current: bool = False) -> str:
-    """Return a caller's path of the board if it can be one. ``current``: it may be empty, which is the current folder.
+def board_path(path: str, *, current: bool = False) -> str:
+    """Return a caller's path of the board. ``current``: it may be empty, which is the board's current folder.
 
-    Raises `SettingsError` for what cannot be a path there.
+    Raises what `check_remote` raises.
     """
-    if not isinstance(path, str):
-        raise SettingsError(f"the board's path is {shown(path)}; it must be text, such as '/lib/x.py'")
-    if not path and not current:
-        raise SettingsError("the board's path is empty; name a file or a folder, such as '/lib'")
-    if "\0" in path:
-        raise SettingsError(f"the board's path {shown(path)} holds a zero byte, which ends a name; leave it out")
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise SettingsError(f"the board's path {shown(path)} holds what UTF-8 cannot encode; rename it") from None
-    return path
+    if current and isinstance(path, str) and not path:
+        return path
+    return check_remote(path, "path")

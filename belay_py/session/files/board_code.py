@@ -183,6 +183,45 @@ del f
 )
 """Comparing what the board has with what the host has."""
 
+# A piece comes as its length and its bytes (`r`, raw) or these in hexadecimal, and then what `answers` reads. In `add`, `o` is how long the file is to be, before `x` is written to its end.
+PIECES: Final = kit(
+    "o",
+    _FRAME,
+    """
+KIT.sys=__import__('sys')
+def f(p,m):
+ s=KIT.isdir(p)
+ if s:raise OSError(21)
+ if m:open(p,m).close()
+ KIT.say(KIT.st(p)[6])
+KIT.open=f
+def f(p,o,n,r):
+ f=open(p,'rb')
+ try:
+  f.seek(o)
+  b=f.read(n)
+ finally:f.close()
+ if r:
+  print(len(b))
+  KIT.sys.stdout.buffer.write(b)
+ else:print(len(b),''.join(['%02x'%i for i in b]))
+KIT.get=f
+def f(p,o,x):
+ try:from binascii import a2b_base64 as a
+ except ImportError:from ubinascii import a2b_base64 as a
+ x=a(x)
+ if KIT.st(p)[6]==o:
+  f=open(p,'ab')
+  try:
+   if f.write(x)!=len(x):raise OSError(28)
+  finally:f.close()
+ KIT.say(KIT.st(p)[6])
+KIT.add=f
+del f
+""",
+)
+"""Reading and writing a file piece by piece."""
+
 
 def answers(result: ExecutionResult) -> list[tuple[Any, ...]]:
     """Return the tuples that a kit has printed. Raises `ProtocolViolation` where something else printed meanwhile."""
@@ -195,12 +234,30 @@ def answers(result: ExecutionResult) -> list[tuple[Any, ...]]:
         if not all(isinstance(answer, tuple) for answer in found):
             raise ValueError
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ProtocolViolation(
-            "something else on the board (a timer, a thread) printed while it answered about its files; what was asked "
-            "for was done. Silence it, and ask again",
-            received=result.output_bytes[-200:],
-        ) from None
+        raise _disturbed(result) from None
     return found
+
+
+def _disturbed(result: ExecutionResult) -> ProtocolViolation:
+    return ProtocolViolation(
+        "something else on the board (a timer, a thread) printed while it answered about its files; what was asked "
+        "for was done. Silence it, and ask again",
+        received=result.output_bytes[-200:],
+    )
+
+
+def piece(result: ExecutionResult) -> bytes:
+    """Return the bytes that ``get`` of `PIECES` has read. Raises as `answers` does."""
+    head, _, body = result.output_bytes.partition(b"\n")
+    length, _, digits = head.strip().partition(b" ")
+    try:
+        data = bytes.fromhex(digits.decode()) if digits else body[: int(length)]
+        left = body if digits else body[int(length) :]
+        if len(data) != int(length) or left != b"0\r\n":
+            raise ValueError
+    except ValueError:
+        raise _disturbed(result) from None
+    return data
 
 
 def failed_at(output: bytes, path: str) -> str:

@@ -58,7 +58,8 @@ _HASHES: Final = {"sha256": _SHA256, "crc32": _CRC32, "adler32": _ADLER32}
 # be to go on from. stat tells of names that cannot be; a missing file is 2, Emscripten's number for it 44.
 # n begins anew, w writes blocks, y closes and removes the part.
 # e ends: FAT (17; 20 is Emscripten's number) may refuse to rename onto a file.
-_PUT: Final = """
+_PUT: Final = (
+    """
 import os
 F=None
 def c():
@@ -109,7 +110,8 @@ def n():
 def y():
  c()
  os.remove(P)
-""", """
+""",
+    """
 def w(m,*a):
  for x in a:
   if m&2:x=B(x)
@@ -125,7 +127,8 @@ def e(x):
   if e.args[0]not in(17,20):raise
   os.remove(T)
   os.rename(P,T)
-"""
+""",
+)
 _BASE64: Final = """
 try:from binascii import a2b_base64 as B
 except ImportError:from ubinascii import a2b_base64 as B

@@ -130,7 +130,9 @@ class Transfers(OfSession):
         try:
             return content.decode(encoding)
         except (UnicodeError, LookupError) as error:
-            raise TransferError(f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes") from None
+            raise TransferError(
+                f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes"
+            ) from None
 
     async def write_bytes(
         self, path: str, data: bytes | bytearray | memoryview, *, timeout: float | None = None
