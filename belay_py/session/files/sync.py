@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 _LEAST_QUESTION, _MOST_QUESTION = 1024, 32768
 """Bytes of names in one question."""
-_SHARE = 8
+_SHARE = 16
 """Which part of the board's free heap a question may have: it is there as code, as text and as a list at once."""
 _HASHED_PER_SECOND = 20_000  # bytes, by a slow board: software SHA-256 and a file system on SPI flash
 _LOOKED_AT_PER_SECOND = 20  # files, by one whose file system looks names up one by one

@@ -221,7 +221,7 @@ async def test_each_question_is_one_round_trip(session: DeviceSession) -> None:
         lambda: files.rename("/a", "/z"),
         lambda: files.remove("/z", recursive=True),
         lambda: files.touch("/new"),
-        lambda: files.free_space(),
+        files.free_space,
     ]
     for call in calls:
         before = session.statistics.operations
