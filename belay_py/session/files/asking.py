@@ -62,7 +62,7 @@ def refusal(error: ExecutionError, path: str) -> BelayError:
             f"the board's firmware lacks what this needs ({error.message}); use firmware that has it, or execute() "
             "code of your own"
         )
-    if error.type == "OSError":
+    if error.type in ("OSError", "MemoryError"):
         return remote_error(error, failed_at(error.output_bytes, path))
     return error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from belay_py.errors import ExecutionError
 from belay_py.options import require
@@ -13,29 +13,24 @@ from belay_py.options.checks import is_path
 from belay_py.session.errands import deadline_of
 from belay_py.session.files import host_files
 from belay_py.session.files import mpy as compiler
-from belay_py.session.files.asking import ask, board_path, patience, refusal
-from belay_py.session.files.board_code import COMPARE, LOOK, answers
+from belay_py.session.files.asking import board_path, refusal
+from belay_py.session.files.board_code import LOOK
+from belay_py.session.files.comparing import Comparing, portions, room
 from belay_py.session.files.ignoring import Ignore
-from belay_py.session.files.plans import Comparison, Question, SyncPlan
+from belay_py.session.files.plans import Comparison, SyncPlan
 from belay_py.session.files.transfers import Transfers
 from belay_py.session.files.tree import Tree
 from belay_py.transports.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
     from belay_py.session.errands import Errand
+    from belay_py.session.files.plans import Question
     from belay_py.session.files.transfer import Progress
 
 _T = TypeVar("_T")
-
-_LEAST_QUESTION, _MOST_QUESTION = 1024, 32768
-"""Bytes of names in one question."""
-_SHARE = 16
-"""Which part of the board's free heap a question may have: it is there as code, as text and as a list at once."""
-_HASHED_PER_SECOND = 20_000  # bytes, by a slow board: software SHA-256 and a file system on SPI flash
-_LOOKED_AT_PER_SECOND = 20  # files, by one whose file system looks names up one by one
 
 
 class Syncing(Transfers, Tree):
@@ -95,9 +90,10 @@ class Syncing(Transfers, Tree):
         def left() -> float | None:
             return None if timeout is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
-        for paths in _portions(plan.to_delete, self._room()):
+        most = room(self._session.info)
+        for paths in portions(plan.to_delete, most, _length):
             await self._ask(LOOK, "many", paths, "rm", True, True, timeout=left(), idempotent=True)
-        for paths in _portions(plan.to_make, self._room()):
+        for paths in portions(plan.to_make, most, _length):
             await self._ask(LOOK, "many", paths, "md", True, True, timeout=left(), idempotent=True)
         done = 0
         for file in plan.to_send:
@@ -118,37 +114,17 @@ class Syncing(Transfers, Tree):
         self, target: str, questions: list[Question], *, delete: bool, timeout: float | None
     ) -> tuple[dict[str, str], list[tuple[str, bool]]]:
         """Ask the board; return an answer for each name, and with ``delete`` what else it has."""
-        portions = list(_portions(questions, self._room(), lambda question: len(question.text.encode()) + 2))
+        session = self._session
 
-        async def work(errand: Errand) -> list[list[tuple[Any, ...]]]:
-            found = []
-            for number, portion in enumerate(portions, start=1):
-                text = "//".join(question.text for question in portion)
-                call = "cmp", target, text, delete and number == len(portions)
-                found.append(answers(await ask(errand, COMPARE, *call, timeout=self._patience(portion, timeout))))
-            return found
+        async def work(errand: Errand) -> tuple[dict[str, str], list[tuple[str, bool]]]:
+            step = session.options.operation_timeout
+            look = Comparing(errand, target, room=room(session.info), timeout=timeout, step=step)
+            return await look.run(questions, others=delete)
 
         try:
-            found = await self._session._errand(work, timeout, idempotent=True)  # noqa: SLF001  its files
+            return await session._errand(work, timeout, idempotent=True)  # noqa: SLF001  its files
         except ExecutionError as error:
             raise refusal(error, target) from error
-        said: dict[str, str] = {}
-        others: list[tuple[str, bool]] = []
-        for portion, told in zip(portions, found, strict=True):
-            said |= {question.name: answer for question, (answer,) in zip(portion, told, strict=False)}
-            others += [(name, is_dir) for name, is_dir in told[len(portion) :]]
-        return said, [(name, is_dir) for name, is_dir in others if name not in said]
-
-    def _patience(self, portion: list[Question], timeout: float | None) -> float | None:
-        if timeout is not None:
-            return patience(timeout)
-        size = sum(int(question.size or 0) for question in portion)
-        work = size / _HASHED_PER_SECOND + len(portion) / _LOOKED_AT_PER_SECOND
-        return self._session.options.operation_timeout + work
-
-    def _room(self) -> int:
-        heap = self._session.info.heap
-        return min(max(_LEAST_QUESTION, heap.free // _SHARE if heap else 0), _MOST_QUESTION)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await offload(work, lambda _: None, name=f"belay sync {self._session.session_id}")
@@ -158,17 +134,5 @@ def _tell(progress: Progress, before: int, total: int, done: int, _: int | None)
     progress(before + done, total)
 
 
-def _portions(
-    items: Iterable[_T], room: int, length: Callable[[_T], int] = lambda item: len(repr(item)) + 1
-) -> Iterator[list[_T]]:
-    """Yield the items in lists of no more than ``room`` bytes, but for items that are larger themselves."""
-    portion: list[_T] = []
-    size = 0
-    for item in items:
-        size += length(item)
-        if portion and size > room:
-            yield portion
-            portion, size = [], length(item)
-        portion.append(item)
-    if portion:
-        yield portion
+def _length(path: str) -> int:
+    return len(repr(path)) + 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncGenerator
 
-_PORTION = 200
+PORTION = 200
 """Entries after which a walk begins no further folder in the same execution: 5 KB or so, half a second at 115200."""
 
 
@@ -40,7 +40,7 @@ class Tree(Asking):
         """
         waiting = [board_path(path, current=True)]
         while waiting:
-            *found, (waiting, _) = await self._ask(LOOK, "walk", waiting, _PORTION, timeout=timeout, idempotent=True)
+            *found, (waiting, _) = await self._ask(LOOK, "walk", waiting, PORTION, timeout=timeout, idempotent=True)
             portion: builtins.list[Entry] = []
             folder = ""
             for about in found:
