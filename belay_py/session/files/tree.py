@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from belay_py.errors import SettingsError
+from belay_py.errors import RemoteIsADirectory, SettingsError
 from belay_py.session.files.asking import Asking, board_path
 from belay_py.session.files.board_code import COMPARE, LOOK
 from belay_py.session.files.entries import Entry, Space, join
@@ -98,7 +98,11 @@ class Tree(Asking):
         name = board_path(path)
         if recursive and not name.strip("/."):
             raise SettingsError(f"{name!r} is the whole file system; name what is to be removed in it")
-        await self._ask(LOOK, "rm", name, recursive, missing_ok, timeout=timeout, idempotent=missing_ok)
+        try:
+            await self._ask(LOOK, "rm", name, recursive, missing_ok, timeout=timeout, idempotent=missing_ok)
+        except RemoteIsADirectory as error:
+            reason = "this is a folder, which is removed with all in it only when recursive is asked for"
+            raise RemoteIsADirectory(error.errno, reason, error.filename) from error
 
     async def touch(self, path: str, *, timeout: float | None = None) -> None:
         """Make an empty file, unless there is a file or a folder of that name, which stays as it is."""
