@@ -232,7 +232,9 @@ def o(x):sys.stdout.write(''.join('%%02x'%%i for i in x)+'\\n')
 
 
 def _make(letter: str, *parts: str) -> Kit:
-    return kit(letter, "KIT={}", *(f"exec(r'''{part.strip()}''',KIT)" for part in parts))
+    # The name comes last: a kit that was cut half-way must not look whole.
+    fill = (f"exec(r'''{part.strip()}''',KIT_)" for part in parts)
+    return kit(letter, "KIT_={}", *fill, "KIT=KIT_\ndel KIT_")
 
 
 @lru_cache(16)

@@ -81,7 +81,7 @@ class Download:
         call = kit.name.encode()
         pace = Pace(self._errand.standing.options, _MOST if abilities.binary_stdout else _MOST_AS_TEXT)
         answer = self._answer if abilities.binary_stdout else self._answer_as_text
-        code = b"%s['s'](%s,%%d)" % (call, ascii(self._path).encode())
+        code = b"%s['s'](%s,%%d)" % (call, ascii(self._path).replace("%", "%%").encode())
         await self._errand.use(kit)
         while True:
             self._loose.clear()

@@ -74,7 +74,7 @@ class Upload:
             await self._leave(remove=isinstance(problem, RemoteFileError))
             raise problem from error
         except Exception as error:
-            error.add_note(f"{self._path!r} is as it was; the next put of the same content goes on from here")
+            error.add_note(f"{self._path!r} on the board is the old file or the new one, and whole; put it again")
             await self._leave(remove=False)
             raise
         return Transfer(
@@ -126,12 +126,13 @@ class Upload:
     async def _begin(self, abilities: Abilities) -> bytes:
         """Look for a part to go on from, if that is worth it; return the code for in front of the first block."""
         size = len(self._content)
-        code = b"%s['b'](%s,%%d)\n" % (self._call, self._target.to_code().encode())
+        resumable = size > _WORTH_RESUMING
+        code = b"%s['b'](%s,%d)\n" % (self._call, self._target.to_code().encode(), size if resumable else 0)
         kit = boardside.put_kit(abilities)
-        if size <= _WORTH_RESUMING:
+        if not resumable:
             await self._errand.use(kit)
-            return code % 0
-        answer = await self._errand.call(kit, code % size, timeout=patience(self._options, size))
+            return code
+        answer = await self._errand.call(kit, code, timeout=patience(self._options, size))
         begun = self._note_begun(answer.output_bytes)
         if begun is None:
             raise TransferError("the board's answer to the beginning of a transfer was damaged; put the file again")
