@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,8 @@ from belay_py import (
 )
 from belay_py.session.files.transfer import ENCODINGS
 from belay_py.virtual import VirtualBoard
+
+from .benches import names_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -89,7 +91,7 @@ async def test_no_file_to_get(session: DeviceSession, tmp_path: Path, path: str,
     assert caught.value.filename == path
     with pytest.raises(kind):
         await session.files.get(path, tmp_path / "got")
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_names_that_cannot_be(session: DeviceSession, tmp_path: Path) -> None:
@@ -97,11 +99,12 @@ async def test_names_that_cannot_be(session: DeviceSession, tmp_path: Path) -> N
         with pytest.raises(RemoteFileError, match="choose another name") as caught:
             await session.files.put(b"", path)
         assert caught.value.errno == errno.EINVAL
-    for path in ("", 5, None, b"/file"):
+    wrong: list[Any] = ["", 5, None, b"/file"]
+    for path in wrong:
         with pytest.raises(SettingsError, match="path of a file on the board"):
-            await session.files.put(b"", path)  # type: ignore[arg-type]  # that is the point
+            await session.files.put(b"", path)
         with pytest.raises(SettingsError, match="path of a file on the board"):
-            await session.files.get(path)  # type: ignore[call-overload]  # that is the point
+            await session.files.get(path)
     with pytest.raises(RemoteFileError, match="choose a shorter one") as caught:
         await session.files.put(b"", "/" + "x" * 256)
     assert caught.value.errno == errno.ENAMETOOLONG
@@ -109,7 +112,7 @@ async def test_names_that_cannot_be(session: DeviceSession, tmp_path: Path) -> N
         with pytest.raises(RemoteFileError) as caught:
             await other.files.put(bytes(20_000), "/" + "é" * 128)
         assert caught.value.errno == errno.ENAMETOOLONG
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
 async def test_a_file_system_that_can_only_be_read(session: DeviceSession) -> None:
