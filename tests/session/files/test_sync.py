@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from belay_py import (
     DeviceSession,
@@ -26,7 +30,6 @@ from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
     from belay_py.session.files.plans import SyncPlan
     from belay_py.virtual import BoardProcess
@@ -270,6 +273,30 @@ async def test_a_deadline_is_for_all_of_it(session: DeviceSession, tmp_path: Pat
         await session.files.sync(tmp_path, timeout=0)
     await session.files.sync(tmp_path, timeout=60)
     assert set(await on_board(session)) == {"/a"}
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
+    lambda name: name not in (".", "..") and not Ignore().fits(name, is_dir=True)
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of their own")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(NAMES, min_size=1, max_size=4), st.sets(NAMES, min_size=1, max_size=4))
+def test_any_names_are_found_again(direct_board: BoardProcess, folders: set[str], names: set[str]) -> None:
+    async def twice(folder: Path) -> None:
+        async with DeviceSession(direct_board.port) as session:
+            await session.files.sync(folder, "/any", delete=True)
+            assert (await session.files.plan_sync(folder, "/any", delete=True)).is_empty
+            found = {entry.path for entry in [entry async for entry in session.files.walk("/any")] if not entry.is_dir}
+            assert found == {f"/any/{first}/{second}" for first in folders for second in names}
+
+    with tempfile.TemporaryDirectory() as name:
+        for first in folders:
+            (Path(name) / first).mkdir()
+            for second in names:
+                (Path(name) / first / second).write_text(second)
+        asyncio.run(twice(Path(name)))
 
 
 # -- the host's files ---------------------------------------------------------------------------------------------
