@@ -38,11 +38,15 @@ class SyncFile:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a sync does, in this order. Paths are the board's; what is in a folder to be deleted goes with it."""
+    """What a sync does, in this order. Paths are the board's; what is in a folder to be removed goes with it."""
 
-    to_delete: tuple[str, ...]
+    to_replace: tuple[str, ...]
+    """What is in the way and has to go first: files where folders are to be, and folders where files are to be."""
     to_make: tuple[str, ...]
+    """Folders."""
     to_send: tuple[SyncFile, ...]
+    to_delete: tuple[str, ...]
+    """What the host does not have; it goes when everything else is there."""
     unchanged: tuple[str, ...]
     """The files that are on the board as they are on the host."""
 
@@ -54,7 +58,7 @@ class SyncPlan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.to_delete or self.to_make or self.to_send)
+        return not (self.to_replace or self.to_make or self.to_send or self.to_delete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,12 @@ class Comparison:
         differs = (NOTHING, FOLDER, OTHER)
         send = [file for file in self._files if said[file.name] in differs or said[file.name] != file.digest()]
         sent = {file.name for file in send}
-        delete_too = _removable(others, ignore, _parts(sent)) if delete else []
+        gone = _outermost([*in_the_way, *stale, *(_removable(others, ignore, _parts(sent)) if delete else ())])
         return SyncPlan(
-            to_delete=self._paths(_outermost([*in_the_way, *stale, *delete_too])),
+            to_replace=self._paths(name for name in gone if name in in_the_way),
             to_make=self._paths(name for name in self._folders if said[name] != FOLDER),
             to_send=tuple(SyncFile(file.source, self._path(file.name), file.size, file.data) for file in send),
+            to_delete=self._paths(name for name in gone if name not in in_the_way),
             unchanged=self._paths(file.name for file in self._files if file.name not in sent),
         )
 

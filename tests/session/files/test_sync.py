@@ -103,10 +103,14 @@ async def test_of_a_hundred_files_changed_in_three_places_three_are_sent(
 async def test_where_nothing_has_changed_it_is_one_round_trip(session: DeviceSession, tmp_path: Path) -> None:
     make(tmp_path, **{f"d{i % 10}__f{i}": f"content {i}" for i in range(100)})
     await session.files.sync(tmp_path, delete=True)
-    before = session.statistics.operations
-    plan = await session.files.sync(tmp_path, delete=True)
-    assert plan.is_empty
-    assert session.statistics.operations == before + 1
+    received = []
+    for delete in (False, True):
+        before = session.statistics
+        plan = await session.files.sync(tmp_path, delete=delete)
+        assert plan.is_empty
+        assert session.statistics.operations == before.operations + 1
+        received.append(session.statistics.bytes_received - before.bytes_received)
+    assert received[1] == received[0], "the board tells only what the host does not have"
 
 
 async def test_a_board_with_little_memory_is_asked_in_portions(tmp_path: Path) -> None:
@@ -190,7 +194,7 @@ async def test_what_is_in_the_way_is_replaced_only_when_told_to(
     assert caught.value.filename == "/x"
     assert set(await on_board(session)) == {path.rstrip("/") for path in there}
     plan = await session.files.sync(tmp_path, delete=True)
-    assert plan.to_delete == ("/x",)
+    assert (plan.to_replace, plan.to_delete) == (("/x",), ())
     assert {path for path, content in (await on_board(session)).items() if content is not None} == {
         f"/{name}".replace("__", "/") for name in here
     }
@@ -367,6 +371,35 @@ async def test_a_full_board_is_told_with_the_file_that_did_not_fit(tmp_path: Pat
             await session.files.sync(tmp_path)
         assert caught.value.filename == "/b"
         assert (await session.files.plan_sync(tmp_path)).unchanged == ("/a",)
+
+
+async def test_deleting_comes_last_or_when_it_makes_the_room_that_is_needed(tmp_path: Path) -> None:
+    async with DeviceSession("virtual:?storage=65536") as session:
+        await session.files.write_bytes("/old", b"o" * 30_000)
+        make(tmp_path, a="1" * 10_000, b="2" * 100_000)
+        with pytest.raises(RemoteFileError):
+            await session.files.sync(tmp_path, delete=False)
+        assert await session.files.exists("/old")
+        make(tmp_path, b="2" * 30_000, c="3" * 10_000)
+        plan = await session.files.sync(tmp_path, delete=True)
+        assert "/old" in plan.to_delete
+        assert {entry.path: entry.size for entry in await session.files.list("/")} == {
+            "/a": 10_000,
+            "/b": 30_000,
+            "/c": 10_000,
+        }
+
+
+async def test_where_nothing_can_be_sent_nothing_is_deleted(session: DeviceSession, tmp_path: Path) -> None:
+    await session.files.touch("/old")
+    make(tmp_path, a="1")
+
+    def refuse(done: int, total: int | None) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await session.files.sync(tmp_path, delete=True, progress=refuse)
+    assert await session.files.exists("/old")
 
 
 # -- patterns -----------------------------------------------------------------------------------------------------
