@@ -127,6 +127,17 @@ async def test_a_board_with_little_memory_is_asked_in_portions(tmp_path: Path) -
         assert len(plan.unchanged) == 59
 
 
+async def test_five_hundred_small_files_on_a_board_whose_memory_fills_meanwhile(tmp_path: Path) -> None:
+    # This board collects no garbage while code runs, so that what fits into the question does not fit into its work.
+    make(tmp_path, **{f"d{i % 10}__f{i}": f"content {i}" for i in range(500)})
+    async with DeviceSession("virtual:?memory=200000") as session:
+        assert len((await session.files.sync(tmp_path)).to_send) == 500
+        await session.files.touch("/d1/other")
+        (tmp_path / "d1" / "f1").unlink()
+        plan = await session.files.plan_sync(tmp_path, delete=True)
+        assert (len(plan.unchanged), plan.to_send, plan.to_delete) == (499, (), ("/d1/f1", "/d1/other"))
+
+
 async def test_nothing_is_deleted_unless_told_to(session: DeviceSession, tmp_path: Path) -> None:
     make(tmp_path, a="1", lib__b="2")
     await session.files.sync(tmp_path)
