@@ -35,7 +35,7 @@ async def test_refusals_and_names(pico_port: str) -> None:
             await session.files.put(b"", "/folder")
         with pytest.raises(RemoteFileNotFound):
             await session.files.get("/missing")
-        name = "/folder/it's \"so\" 温度.txt"
+        name = '/folder/it\'s "so" 温度.txt'
         await session.files.put(b"1", name)
         assert await session.files.get(name) == b"1"
         await session.execute("for n in os.listdir('/folder'):os.remove('/folder/'+n)\nos.rmdir('/folder')")
@@ -44,16 +44,15 @@ async def test_refusals_and_names(pico_port: str) -> None:
 async def test_cancelled_half_way(pico_port: str) -> None:
     async with DeviceSession(pico_port, operation_timeout=60) as session:
         await session.files.put(b"old", "/some.bin")
-        for encoding in ("binary", "literal"):
+        encodings: list[Encoding] = ["binary", "literal"]
+        for encoding in encodings:
             reached = asyncio.Event()
 
             def progress(done: int, total: int | None, reached: asyncio.Event = reached) -> None:
                 if done > 6000:
                     reached.set()
 
-            task = asyncio.create_task(
-                session.files.put(SOME, "/some.bin", encoding=encoding, progress=progress)  # type: ignore[arg-type]
-            )
+            task = asyncio.create_task(session.files.put(SOME, "/some.bin", encoding=encoding, progress=progress))
             await reached.wait()
             task.cancel()
             await asyncio.wait([task])
