@@ -150,3 +150,21 @@ async def test_a_board_that_was_left_in_the_middle_heals_for_anybody() -> None:
             done = await other.files.put(SOME, "/x")
             assert done.resumed_from > 10_000
             assert await other.files.get("/x") == SOME
+
+
+async def test_a_cut_while_the_code_for_it_is_sent() -> None:
+    async with (
+        VirtualBoard() as board,
+        FaultyWire(board.port) as wire,
+        DeviceSession(wire.port, enable_auto_reconnect=False) as session,
+    ):
+        for place in range(300, 3300, 500):
+            await session.soft_reset()
+            wire.to_board.at(wire.to_board.passed + place, Cut())
+            with pytest.raises((Disconnected, OutcomeUnknown)):
+                await session.files.put(SOME, "/x")
+            await wire.until_cut()
+            await wire.replug()
+            await session.reconnect()
+            await session.files.put(SOME, "/x")
+            assert await session.files.get("/x") == SOME
