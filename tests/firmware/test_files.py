@@ -58,8 +58,8 @@ async def test_cancelled_half_way(pico_port: str) -> None:
             task.cancel()
             await asyncio.wait([task])
             assert await session.files.get("/some.bin") == b"old"
-            if encoding == "binary":  # what was stopped has closed the part: littlefs keeps what is closed
-                await session.soft_reset()
+            if encoding == "binary":  # what was stopped has closed the part, and littlefs keeps what is closed
+                await session.hard_reset()
                 assert await session.evaluate(f"__import__('os').stat('/{part_name('some.bin')}')[6]") > 4000
         done = await session.files.put(SOME, "/some.bin")
         assert done.resumed_from > 4000
