@@ -90,7 +90,8 @@ def test_what_is_chosen() -> None:
     assert choice.after(5000, slow, 115_200).carrier == "binary"
     assert Choice.of(None, full, checked=True).after(5000, slow, 115_200).carrier == "literal"
     plain = dataclasses.replace(full, raw_paste=False, window=0)
-    assert Choice.of(None, plain, checked=False).carrier == "base64"
+    assert Choice.of(None, plain, checked=False).carrier == "binary"
+    assert Choice.of(None, plain, checked=True).carrier == "base64"
     assert Choice.of("base64", full, checked=False).after(5000, slow, 115_200).carrier == "base64"
 
 
