@@ -107,6 +107,7 @@ def test_put_goes_to_the_current_folder_to_a_name_and_into_a_folder(bench: Bench
         (["put", "-"], 2, "standard input has no name"),
         (["put", "-", "lib/"], 2, "standard input has no name"),
         (["put", "{here}/nothing"], 1, "cannot be read on this computer"),
+        (["put", __file__, __file__, "/nothing"], 1, "the board has no such file, or no folder to put it in"),
         (["get", "/a", "/b", "{here}/nothing"], 2, "is no folder of this computer"),
         (["get", "/nothing"], 1, "/nothing: the board has no such file"),
         (["cat", "/nothing"], 1, "/nothing: the board has no such file"),
