@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import dataclasses
 import re
 import time
 from typing import TYPE_CHECKING, Final
@@ -56,6 +57,10 @@ class Download:
         counters = standing.counters
         started, before = time.perf_counter(), counters.bytes_sent + counters.bytes_received
         abilities = await abilities_of(self._errand)
+        channel = standing.channel
+        if channel is not None and not channel.marked and channel.integrity is None:
+            # A plain response is taken at its word: a \x04 in the content would end it.
+            abilities = dataclasses.replace(abilities, binary_stdout=False)
         self._hash = Hash(abilities.hash)
         self._from_text = binascii.a2b_base64 if abilities.writes_base64 else binascii.unhexlify
         try:

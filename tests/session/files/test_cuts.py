@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from belay_py import BelayError, DeviceSession, Disconnected, OutcomeUnknown, SessionTimeout, TransferError
+from belay_py import (
+    BelayError,
+    DeviceSession,
+    DeviceSessionManager,
+    Disconnected,
+    OutcomeUnknown,
+    RetryOptions,
+    SessionTimeout,
+    TransferError,
+)
 from belay_py.session.files.paths import part_name
 from belay_py.session.files.transfer import ENCODINGS
 from belay_py.testing import Corrupt, Cut, Drop, FaultyWire
@@ -221,3 +230,23 @@ async def test_a_byte_that_goes_wrong_on_the_way_is_noticed(fault: Fault, tmp_pa
             with pytest.raises(BelayError):
                 await session.files.put(SOME, "/y", encoding=encoding)
             assert await session.files.get("/y") == OLD
+
+
+async def test_with_retries_a_cut_is_no_more_than_a_delay() -> None:
+    async with VirtualBoard() as board, FaultyWire(board.port) as wire, DeviceSessionManager() as manager:
+        retry = RetryOptions(max_attempts=10, delay=0.05)
+        session = await manager.create_session("sensor", wire.port, retry=retry, reconnect_delay=0.05)
+        async with manager.lease("sensor") as mine:
+            await mine.files.put(OLD, "/x")
+            wire.to_board.at(wire.to_board.passed + 25_000, Cut())
+            task = asyncio.create_task(mine.files.put(SOME, "/x"))
+            await wire.until_cut()
+            await wire.replug()
+            assert (await task).resumed_from > 10_000
+            assert await mine.files.get("/x") == SOME
+            wire.to_host.at(wire.to_host.passed + 25_000, Cut())
+            getting = asyncio.create_task(mine.files.get("/x"))
+            await wire.until_cut()
+            await wire.replug()
+            assert await getting == SOME
+        assert session.generation == 3
