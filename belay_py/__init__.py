@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
     from belay_py.session.info import BoardInfo as BoardInfo
+    from belay_py.session.message import Message as Message
     from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
     from belay_py.session.statistics import SessionStatistics as SessionStatistics
@@ -122,6 +123,7 @@ _HOMES = {
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
+    "belay_py.session.message": ("Message",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
     "belay_py.session.statistics": ("SessionStatistics",),

@@ -43,3 +43,8 @@ def of_value() -> str:
 def of_batch() -> str:
     """Return the nonce around the outputs of snippets that run together; bytes, on the board."""
     return secrets.token_urlsafe(_BATCH)[:_BATCH]
+
+
+def of_messages() -> str:
+    """Return the nonce of a connection's messages."""
+    return secrets.token_urlsafe(_KEPT)[: _KEPT + 1]

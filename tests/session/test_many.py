@@ -25,6 +25,7 @@ from belay_py import (
     SessionTimeout,
 )
 from belay_py.session import batches, many
+from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
 from belay_py.testing import FaultyWire
 from belay_py.virtual import VirtualBoard
@@ -277,7 +278,7 @@ async def test_retries_run_all_again_only_if_allowed(port: str) -> None:
 
 
 async def test_boards_that_cannot_compile_apart_run_them_one_by_one(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lacking = batches.kit("m", "compile_is_not_there")
+    lacking = kit("m", "compile_is_not_there")
     monkeypatch.setattr(many, "KIT", lacking)
     async with DeviceSession(port) as session:
         results = await session.execute_many(["print(1)", "1/0", "print(3)"], stop_on_error=False)
