@@ -7,7 +7,6 @@ import gc
 import logging
 import math
 import threading
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,7 +29,7 @@ from belay_py import (
 from belay_py.session import sender
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import Cut, FaultyWire
+from belay_py.testing import Corrupt, Cut, FaultyWire
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -273,19 +272,22 @@ async def test_over_a_reconnection(port: str) -> None:
 
 
 async def test_half_a_message_and_the_link_is_gone(caplog: pytest.LogCaptureFixture) -> None:
-    async with VirtualBoard(name="half-a-message") as board, FaultyWire(board.port) as wire:
-        async with DeviceSession(wire.port) as session:
-            inbox = session.messages()
-            await session.execute("belay_send('first')")
-            wire.to_host.at(wire.to_host.passed + 150, Cut())
-            with pytest.raises(OutcomeUnknown):
-                await session.execute("belay_send('x' * 1000)")
-            assert values(inbox.take()) == ["first"]
-            assert "came damaged" in caplog.text
+    async with VirtualBoard(name="half") as board, FaultyWire(board.port) as wire, DeviceSession(wire.port) as session:
+        inbox = session.messages()
+        await session.execute("belay_send('first')")
+        wire.to_host.at(wire.to_host.passed + 150, Cut())
+        with pytest.raises(OutcomeUnknown):
+            await session.execute("belay_send('x' * 1000)")
+        assert values(inbox.take()) == ["first"]
+        assert "came damaged" in caplog.text
 
 
 async def test_a_damaged_one_is_none_and_the_next_one_tells(caplog: pytest.LogCaptureFixture) -> None:
-    async with VirtualBoard(name="damaged") as board, FaultyWire(board.port) as wire, DeviceSession(wire.port) as session:
+    async with (
+        VirtualBoard(name="damaged") as board,
+        FaultyWire(board.port) as wire,
+        DeviceSession(wire.port) as session,
+    ):
         inbox = session.messages()
         await session.execute("belay_send('first')")
         wire.to_host.at(wire.to_host.passed + 100, Corrupt())
