@@ -6,7 +6,9 @@ import asyncio
 import gc
 import logging
 import math
+import re
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +31,7 @@ from belay_py import (
 from belay_py.session import sender
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import Corrupt, Cut, FaultyWire
+from belay_py.testing import Answer, Corrupt, Cut, FaultyWire, ScriptedBoard
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -398,7 +400,8 @@ async def test_callbacks(port: str, caplog: pytest.LogCaptureFixture) -> None:
 
 async def test_what_makes_no_sense_is_refused(port: str) -> None:
     session = DeviceSession(port)
-    for wrong in {"topic": 5}, {"limit": 0}, {"timeout": -1}:
+    mistakes: list[dict[str, Any]] = [{"topic": 5}, {"limit": 0}, {"timeout": -1}]
+    for wrong in mistakes:
         with pytest.raises(SettingsError):
             session.messages(**wrong)
     with pytest.raises(SettingsError):
@@ -445,6 +448,74 @@ async def test_an_unseen_restart(make_pty_board: Callable[..., PtyBoard]) -> Non
             await session.execute("belay_send(2)")
         await session.execute("belay_send(3)")
         assert [(message.value, message.number) for message in inbox.take()] == [(1, 0), (3, 0)]
+
+
+# -- what no virtual board does: timers and threads that print at the worst moment -----------------------------------
+
+
+class Sending:
+    """A scripted board that knows ``belay_send``."""
+
+    def __init__(self) -> None:
+        self.board = ScriptedBoard(on_code=self._on_code)
+        self.nonce = b""
+        self.number = 0
+
+    def _on_code(self, code: str) -> Answer:
+        asked = re.fullmatch(r"print\('belay_send %d\.'%_belay_s\w{4}\('([\w-]+)'\)\)", code)
+        if asked is None:
+            return f"ran {code}\n"
+        self.nonce = asked[1].encode()
+        return f"belay_send {self.number}.\n"
+
+    def frame(self, value: bytes) -> bytes:
+        number, self.number = self.number, self.number + 1
+        checksum = zlib.crc32(value, number)
+        return b"\x1e%s%x,0,%x,%x:%s\x1f" % (self.nonce, len(value), number, checksum, value)
+
+
+async def test_a_message_while_nothing_runs_is_no_doubt_about_the_prompt() -> None:
+    sending = Sending()
+    async with DeviceSession(sending.board.port) as session:
+        inbox = session.messages(timeout=10)
+        await session.execute("first")
+        frame = sending.frame(b"'idle R\xc3\xa9 >>> MicroPython v'")
+        for at in range(0, len(frame), 7):
+            sending.board.send(frame[at : at + 7])
+        assert (await anext(inbox)).value == "idle R\N{LATIN SMALL LETTER E WITH ACUTE} >>> MicroPython v"
+        channel = session._standing.channel
+        assert channel is not None
+        assert (channel.repl.stray, channel.repl.doubted) == (0, False)
+        assert (await session.execute("second")).output == "ran second\n"
+
+
+async def test_half_a_message_at_the_prompt_holds_nothing_up(caplog: pytest.LogCaptureFixture) -> None:
+    sending = Sending()
+    async with DeviceSession(sending.board.port) as session:
+        inbox = session.messages(timeout=10)
+        await session.execute("first")
+        for cut in range(12, 30):
+            sending.board.send(sending.frame(b"'lost'")[:cut])
+            assert (await session.execute("x" * 600)).output == f"ran {'x' * 600}\n"
+        sending.board.send(sending.frame(b"'next'"))
+        message = await anext(inbox)
+        assert (message.value, message.missed) == ("next", 18)
+        assert "came damaged" in caplog.text
+
+
+async def test_a_thread_that_prints_into_a_message_and_half_a_message_before_the_end() -> None:
+    sending = Sending()
+    async with DeviceSession(sending.board.port) as session:
+        inbox = session.messages(timeout=10)
+        await session.execute("first")
+
+        def disturbed(code: str) -> Answer:
+            frame, other = sending.frame(b"'whole'"), sending.frame(b"'half'")
+            return b"a", frame[:-4], b"printed\r\n", frame[-4:], b"b", other[:-3]
+
+        sending.board.on_code = disturbed
+        assert (await session.execute("second")).output_bytes == b"aprinted\r\nb"
+        assert values(inbox.take()) == ["whole"]
 
 
 # -- the blocking face ----------------------------------------------------------------------------------------------
