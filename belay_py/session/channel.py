@@ -133,8 +133,6 @@ class Channel(Exchanges):
     async def enter(self, deadline: float) -> Ready:
         """Bring the board to a verified raw prompt, whatever it is doing. Raises `Expired` or `LinkLost`."""
         interval = FIRST_HANDSHAKE_INTERVAL
-        if self.tap is not None:
-            self.tap.flush()  # of what it holds back, the rest would be looked for in the answer
         while True:
             self.repl.enter(nonces.of_handshake())
             try:

@@ -44,7 +44,7 @@ class Exchanges(Wire):
     def data_received(self, data: bytes) -> None:
         repl = self.repl
         self._counters.bytes_received += len(data)
-        if self.tap is not None and (self.tap.of_output or repl.state is ReplState.READY):
+        if self.tap is not None:
             data = self.tap.feed(data)
         try:
             repl.receive_data(data)

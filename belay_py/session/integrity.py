@@ -101,27 +101,6 @@ class Integrity:
         Raises what `Channel.execute` raises, `Restarted`, and `ProtocolViolation` when the code did not come through
         undamaged, or ran and its result did not. After each of them, and the board's reset, a recovery must follow.
         """
-        tap = self._channel.tap
-        if tap is None:
-            return await self._execute(code, deadline, sink, once=once)
-        own, pieces = tap.fresh(), bytearray()
-        give = pieces.extend if sink is None else sink
-
-        def take(data: bytes) -> None:
-            if output := own.feed(data):
-                give(output)
-
-        event = await self._execute(code, deadline, take, once=once)
-        if rest := own.flush():
-            give(rest)
-        output = bytes(pieces)
-        return (
-            Finished(output, event.traceback) if isinstance(event, Finished) else BoardReset(output, event.boot_output)
-        )
-
-    async def _execute(
-        self, code: bytes, deadline: float, sink: Callable[[bytes], None] | None, *, once: bool
-    ) -> Finished | BoardReset:
         channel = self._channel
         self.latest, self._interrupted = None, False
         for _ in range(1 if once else ATTEMPTS):

@@ -121,7 +121,7 @@ class Inbox:
         Raises what `Channel.execute` raises, `Dropped` and `Restarted`: no code of the caller's has run.
         """
         epoch, nonce = self._standing.boot_epoch, nonces.of_messages()
-        tap = channel.tap = Tap(nonce, self._came, self._was_damaged, of_output=channel.integrity is None)
+        tap = channel.tap = Tap(nonce, self._came, self._was_damaged)
         event = await _ask(channel, sender.begin(nonce), deadline)
         if b"NameError" in event.traceback and not _needs_a_look(event):
             for part in sender.KIT.parts:

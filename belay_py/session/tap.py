@@ -42,26 +42,12 @@ class Frame(NamedTuple):
 class Tap:
     """Takes one connection's bytes. ``deliver`` gets messages, ``damaged`` what was one; both as they come."""
 
-    def __init__(
-        self,
-        nonce: str,
-        deliver: Callable[[Frame], None],
-        damaged: Callable[[bytes], None],
-        *,
-        of_output: bool = True,
-    ) -> None:
-        self.nonce = nonce
-        self.of_output = of_output
-        """Whether responses go through it as they come. Those of the integrity mode are checked before that."""
+    def __init__(self, nonce: str, deliver: Callable[[Frame], None], damaged: Callable[[bytes], None]) -> None:
         self._deliver = deliver
         self._damaged = damaged
         self._start = BEGIN + nonce.encode()
         self._held = bytearray()
         self._searched = len(self._start)
-
-    def fresh(self) -> Tap:
-        """Return another one for other bytes of the same board."""
-        return Tap(self.nonce, self._deliver, self._damaged)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes; return, in order, those that are no message's."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from belay_py import (
     BelayError,
     BoardWasReset,
+    CodeTooLarge,
     CommunicationOptions,
     DeviceSession,
     DeviceSessionManager,
@@ -283,6 +284,7 @@ async def test_boards_that_cannot_compile_apart_run_them_one_by_one(port: str, m
     async with DeviceSession(port) as session:
         results = await session.execute_many(["print(1)", "1/0", "print(3)"], stop_on_error=False)
         assert [result.output for result in results] == ["1\n", "", "3\n"]
+        assert session.statistics.operations == 2 + 3  # it was tried once
 
 
 async def test_boards_without_raw_paste(make_pty_board: Callable[..., PtyBoard]) -> None:
@@ -298,6 +300,28 @@ async def test_a_small_heap(make_pty_board: Callable[..., PtyBoard]) -> None:
         snippets = [f"print({number}, '{'x' * 90}')" for number in range(200)]
         results = await session.execute_many(snippets)
         assert [result.output for result in results] == [f"{n} {'x' * 90}\n" for n in range(200)]
+
+
+async def test_what_did_not_start_says_so_only_if_none_did(make_pty_board: Callable[..., PtyBoard]) -> None:
+    board = make_pty_board(memory=64 * 1024)
+    async with DeviceSession(board.port) as session:
+        large = f"y = '{'x' * 60_000}'"
+        with pytest.raises(CodeTooLarge) as caught:
+            await session.execute_many([large, "x = 1"])
+        assert caught.value.outcome == "not_started"
+        with pytest.raises(CodeTooLarge) as caught:
+            await session.execute_many(["x = 1", large])
+        assert caught.value.outcome == "unknown"
+        assert len(caught.value.results) == 1
+
+
+async def test_a_program_that_removes_what_runs_them(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "LARGEST", 600)
+    remove = f"import builtins\ndel builtins.{batches.KIT.name}"
+    async with DeviceSession(port) as session:
+        snippets = [remove, "#" * 500, remove, "#" * 500, "print('last')", "print(1)"]
+        assert (await session.execute_many(snippets))[-2].output == "last\n"
+        assert session.boot_epoch == 1
 
 
 async def test_a_heap_that_is_full_sends_less_at_once(make_pty_board: Callable[..., PtyBoard]) -> None:
@@ -366,6 +390,12 @@ def test_what_is_known_grows_with_what_came(outputs: list[tuple[bytes, bytes | N
 
 
 SENDABLE = st.text(st.characters(min_codepoint=5, max_codepoint=126), max_size=40).map(str.encode)
+
+
+def test_what_a_timer_prints_right_at_the_beginning_is_output_of_the_first() -> None:
+    whole = written([(b"a", None), (b"b", None)])
+    assert [ended.output for ended in batches.read(b"timer" + whole, NONCE).ended] == [b"timera", b"b"]
+    assert batches.read(b"timer" + NONCE.encode() + b"a", NONCE).rest == b"timera"
 
 
 @given(st.lists(SENDABLE, min_size=1, max_size=8), st.integers(60, 400))

@@ -197,11 +197,12 @@ def tick(n):
     global sent
     sent += 1
     belay_send(('tick', n))
+    if n > 0: micropython.schedule(tick, n - 1)  # wherever the interpreter looks for one next
+micropython.schedule(tick, 300)
 for n in range(100):
-    try: micropython.schedule(tick, n)
-    except RuntimeError: pass
     belay_send(('main', n, [n, str(n), {n: n}]))
     print(n)
+while sent <= 300: pass
 """
     result = await session.execute(code, timeout=60)
     ticks = await session.evaluate("sent")
