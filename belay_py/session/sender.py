@@ -25,7 +25,7 @@ BEGIN: Final = b"\x1e"
 END: Final = b"\x1f"
 
 # N: the nonce; i: messages so far. Q, y: a message sent from a timer's callback in the middle of another one waits for
-# its end. What the encoder's p would print stays in o.
+# its end. It may come right before `y=1`, too, and leave Q empty. What the encoder's p would print stays in o.
 _SEND: Final = r"""
 N=''
 i=y=0
@@ -60,20 +60,20 @@ def belay_send(value,topic=None):
  while Q and not y:
   y=1
   try:
-   import sys
-   value,topic=Q.pop(0)
-   o.clear()
-   if topic is not None:q('s',topic)
-   k=len(''.join(o).encode())
-   v(value)
-   e=''.join(o)
-   o.clear()
-   e=e.encode()
-   k='%x,%x,%x,'%(len(e),k,i)+('%x'%C(e,i)if C else'')
-   i+=1
-   try:w=_belay_x
-   except NameError:w=sys.stdout.write
-   w(('\x1e'+N+k+':').encode()+e+b'\x1f')
+   if Q:
+    import sys
+    value,topic=Q.pop(0)
+    o.clear()
+    if topic is not None:q('s',topic)
+    k=len(''.join(o).encode())
+    v(value)
+    e=''.join(o).encode()
+    o.clear()
+    k='%x,%x,%x,'%(len(e),k,i)+('%x'%C(e,i)if C else'')
+    i+=1
+    try:w=_belay_x
+    except NameError:w=sys.stdout.write
+    w(('\x1e'+N+k+':').encode()+e+b'\x1f')
   finally:y=0
 def KIT(n):
  global N

@@ -30,6 +30,27 @@ async def test_a_timer_sends_while_nothing_runs_and_beside_what_does(pico_port: 
         assert [message.value for message in came] == [("tick", number) for number in range(ticks)]
 
 
+IN_THE_MIDDLE = f"""
+{TIMER.replace("period=20", "period=5")}
+for n in range(15): belay_send(('main', n, [[n, str(n)]] * 30))
+timer.deinit()
+"""
+
+
+async def test_a_timer_sends_in_the_middle_of_messages(pico_port: str) -> None:
+    async with DeviceSession(pico_port) as session:
+        inbox = session.messages(limit=5000)
+        await session.execute(IN_THE_MIDDLE, timeout=60)
+        await session.execute("pass")  # the last ticks may have waited for it
+        came = inbox.take()
+        ticks = [message.value for message in came if message.value[0] == "tick"]
+        assert ticks == [("tick", number) for number in range(len(ticks))]
+        assert len(ticks) > 3
+        sent = [("main", n, [[n, str(n)]] * 30) for n in range(15)]
+        assert [message.value for message in came if message.value[0] == "main"] == sent
+        assert not any(message.missed for message in came)
+
+
 async def test_many_snippets(pico_port: str) -> None:
     async with DeviceSession(pico_port) as session:
         snippets = [f"print({number}, '\\x04')" for number in range(500)]
