@@ -63,6 +63,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.files.streams import RemoteFile as RemoteFile
     from belay_py.session.files.transfer import Transfer as Transfer
     from belay_py.session.info import BoardInfo as BoardInfo
+    from belay_py.session.message import Message as Message
     from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
     from belay_py.session.statistics import SessionStatistics as SessionStatistics
@@ -128,6 +129,7 @@ _HOMES = {
     "belay_py.session.files.plans": ("SyncPlan",),
     "belay_py.session.files.streams": ("RemoteFile",),
     "belay_py.session.files.transfer": ("Transfer",),
+    "belay_py.session.message": ("Message",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
     "belay_py.session.statistics": ("SessionStatistics",),

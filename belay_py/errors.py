@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from belay_py.text import to_text
+
+if TYPE_CHECKING:
+    from belay_py.session.execution import ExecutionResult
 
 Outcome = Literal["not_started", "unknown"]
 """Whether code that was asked for may have run: certainly not, or nobody can tell."""
 
 
 class BelayError(Exception):
-    """The root of every belay_py exception."""
+    """The root of every belay_py exception.
+
+    Of `execute_many`, ``results`` holds what came of the snippets before the one that the error speaks of, in order.
+    """
+
+    results: tuple[ExecutionResult | ExecutionError, ...] = ()
 
 
 class DeviceNotFound(BelayError):

@@ -98,6 +98,7 @@ async def _members_pieces(group: Group, pieces: AsyncGenerator[_T]) -> AsyncGene
 # Their signatures are those of the class above, which type checkers see.
 for _name in (
     "execute",
+    "execute_many",
     "run",
     "evaluate",
     "interrupt",

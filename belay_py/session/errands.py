@@ -94,7 +94,7 @@ class Errand:
         except ExecutionError as error:
             if not kit.is_missing(error):
                 raise
-        await self._look_for_restart(kit)
+        await self.look_for_restart(kit)
         await self.use(kit)
         return await self.run(source, sink=sink, timeout=timeout)
 
@@ -110,7 +110,7 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
-    async def _look_for_restart(self, kit: Kit) -> None:
+    async def look_for_restart(self, kit: Kit) -> None:
         """The kit was there and is not: the board has restarted unseen, or a program has removed it."""
         standing = self._operations.standing
         standing.kits.pop(kit.name, None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.session.statistics import Counters
+    from belay_py.session.tap import Tap
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Exchanges(Wire):
         self.repl = repl
         self.on_started: Callable[[], None] | None = None
         """Called, once, when the next code has been taken and runs."""
+        self.tap: Tap | None = None
+        """What takes the board's messages out of what comes, where somebody wants them."""
         self._pace = pace
         self._stray = 0
         self._sink: Callable[[bytes], None] | None = None
@@ -41,6 +44,8 @@ class Exchanges(Wire):
     def data_received(self, data: bytes) -> None:
         repl = self.repl
         self._counters.bytes_received += len(data)
+        if self.tap is not None:
+            data = self.tap.feed(data)
         try:
             repl.receive_data(data)
         except ProtocolViolation as violation:
@@ -62,6 +67,8 @@ class Exchanges(Wire):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._cancel_timers()
+        if self.tap is not None:
+            self.tap.flush()  # half a message: it is told that it did not come
         self.fail(self._link_lost())
 
     @property

@@ -22,6 +22,7 @@ NAME: Final = "_belay_i"
 # S: the nonce of the latest code and its report, empty while it runs. n, c: bytes of output and their CRC-32.
 # The output is counted by os.dupterm, where nobody else uses it: that sees each byte, C's own too, as it goes out.
 # Elsewhere a print and a sys of our own stand in while the code runs; w writes as the text layer does, with \r\n.
+# _belay_x writes what is no output: a message.
 # Z is that sys, X its stdout, T what os.dupterm is given; t is set while T is there; I and G are given by `_GATE`.
 _PRELUDE: Final = r"""
 import sys,io,os,builtins
@@ -112,7 +113,13 @@ def _belay_i(s):
   r=S[1]=('%x,%x,'%(n,c)).encode()+b2a_base64(e.encode()).strip()
  r=k[5:]+b':'+r
  W(r+(':%08x'%crc32(r,I)).encode()+k[1:5])
+def _belay_x(e):
+ global n,c
+ d=n,c
+ W(e)
+ n,c=d
 builtins._belay_i=_belay_i
+builtins._belay_x=_belay_x
 """
 _TEXT: Final = binascii.b2a_base64(_PRELUDE.strip().encode(), newline=False)
 SEED: Final = zlib.crc32(_TEXT)

@@ -334,6 +334,8 @@ class Link:
     def _dispose(self) -> None:
         if self._lifecycle.allows("dispose"):
             self._lifecycle.fire("dispose")
+            if self._standing.inbox is not None:
+                self._standing.inbox.end()
             counters = self._standing.counters
             _log.info("%s on %s was closed; %s", counters.device_id, self._standing.options.port, counters)
             self._listeners.emit(events.SessionDisposed)

@@ -67,6 +67,11 @@ class Listeners:
         self.wanted = False
         """Whether anybody wants all events, also those that come with every operation or lease."""
 
+    @property
+    def session(self) -> object:
+        """What events carry."""
+        return self._session()
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` with each event from now on; return what ends that, any number of times.
 

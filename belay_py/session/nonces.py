@@ -12,6 +12,7 @@ import secrets
 _KEPT = 10
 """Characters of a string that the board keeps."""
 _MARKER = 4
+_BATCH = 6
 
 
 def of_execution() -> str:
@@ -37,3 +38,13 @@ def of_handshake() -> str:
 def of_value() -> str:
     """Return the nonce around an encoded value."""
     return secrets.token_hex(_KEPT)[: _KEPT + 1]
+
+
+def of_batch() -> str:
+    """Return the nonce around the outputs of snippets that run together; bytes, on the board."""
+    return secrets.token_urlsafe(_BATCH)[:_BATCH]
+
+
+def of_messages() -> str:
+    """Return the nonce of a connection's messages."""
+    return secrets.token_urlsafe(_KEPT)[: _KEPT + 1]

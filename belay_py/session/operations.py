@@ -93,6 +93,10 @@ class Operations:
         begun = False
         try:
             integrity = channel.integrity
+            inbox = self.standing.inbox
+            if inbox is not None and source and inbox.lacks(channel):  # no code is a sign of life, which must be quick
+                await inbox.prepare(channel, deadline)
+                started = time.perf_counter()
             if len(source) > ALWAYS_FITS and integrity is None:
                 await require_room(channel, source, deadline)
             begun = True  # what went before was no code of the caller's

@@ -19,6 +19,8 @@ from belay_py.session.executing import Executing
 from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
+from belay_py.session.many import ExecutingMany
+from belay_py.session.messages import Messaging
 from belay_py.session.monitor import Monitored, Monitoring
 from belay_py.session.observable import Observable
 from belay_py.session.operations import Operations
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Executing, Described, Monitored, Observable):
+class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and

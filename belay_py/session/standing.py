@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from belay_py.session.info import BoardInfo
     from belay_py.session.keeping import Keeper
     from belay_py.session.listeners import Listeners
+    from belay_py.session.messages import Inbox
 
 _State = DeviceSessionState
 _LOST = ("variables", "imports", "open files")
@@ -51,6 +52,8 @@ class Standing:
         """The name of the interpreter's life that was met last, by this session or, as a manager knows, before it."""
         self.kits: dict[str, int] = {}
         """What of our own the board holds: the names of kits, and the boot epochs in which they were sent."""
+        self.inbox: Inbox | None = None
+        """What hears the messages of the board, once somebody wants them."""
         self.restart_is_ours = False
         """Whether this session has asked for the restart that it sees next."""
         self.attached: bool | None = None

@@ -6,12 +6,13 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from belay_py.errors import ExecutionError
+from belay_py.session.many import listed, placed
 from belay_py.session.snippets import find_source
 from belay_py.session.tracebacks import locate
 from belay_py.sync.face import Face
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
     from pathlib import Path
 
     from belay_py.session import session as asynchronous
@@ -55,6 +56,42 @@ class Executing(Face):
         execute = self._session.execute
         with located(code, filename):
             return self._run(execute(code, timeout=timeout, stdin=stdin, filename=filename, idempotent=idempotent))
+
+    @overload
+    def execute_many(
+        self,
+        snippets: Iterable[str | bytes],
+        *,
+        stop_on_error: Literal[True] = True,
+        timeout: float | None = None,
+        idempotent: bool = False,
+    ) -> list[ExecutionResult]: ...
+
+    @overload
+    def execute_many(
+        self,
+        snippets: Iterable[str | bytes],
+        *,
+        stop_on_error: bool,
+        timeout: float | None = None,
+        idempotent: bool = False,
+    ) -> list[ExecutionResult | ExecutionError]: ...
+
+    def execute_many(
+        self,
+        snippets: Iterable[str | bytes],
+        *,
+        stop_on_error: bool = True,
+        timeout: float | None = None,
+        idempotent: bool = False,
+    ) -> list[ExecutionResult] | list[ExecutionResult | ExecutionError]:
+        """See `belay_py.DeviceSession.execute_many`."""
+        codes = listed(snippets)
+        execute_many = self._session.execute_many
+        with placed(codes) as place:
+            return place(
+                self._run(execute_many(codes, stop_on_error=stop_on_error, timeout=timeout, idempotent=idempotent))
+            )
 
     def run(
         self,
