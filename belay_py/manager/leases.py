@@ -12,6 +12,7 @@ from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.manager.stopping import stop
+from belay_py.session.functions import Setups
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
@@ -30,11 +31,20 @@ _T = TypeVar("_T")
 class LeasedSession(DeviceSession):
     """A session as its lessee has it, for the length of the lease. It is the same session in all but that."""
 
-    __slots__ = ("_lease_group",)
+    __slots__ = ("_lease_group", "_lease_setups")
 
     def __init__(self, session: DeviceSession, group: Group) -> None:
         self.__dict__ = session.__dict__  # all of it is shared, but for the slot
         self._lease_group = group
+        self._lease_setups: Setups | None = None
+
+    @property
+    def _functions(self) -> Setups:  # type: ignore[override]  # made when it is wanted: leases are to be quick
+        """The setups of the session, and those that the lease adds to them for its own length."""
+        if self._lease_setups is None:
+            shared: Setups = self.__dict__["_functions"]
+            self._lease_setups = Setups(shared.calls, shared.operations, shared)
+        return self._lease_setups
 
     def __repr__(self) -> str:
         over = "" if self._lease_group.is_open else ", its lease is over"

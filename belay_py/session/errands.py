@@ -80,7 +80,8 @@ class Errand:
         except ExecutionError as error:
             if not kit.is_missing(error):
                 raise
-        await self._look_for_restart(kit)
+        self._operations.standing.kits.pop(kit.name, None)
+        await self.look_for_restart()
         await self.use(kit)
         return await self.run(source, sink=sink, timeout=timeout)
 
@@ -96,13 +97,16 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
-    async def _look_for_restart(self, kit: Kit) -> None:
-        """The kit was there and is not: the board has restarted unseen, or a program has removed it."""
-        standing = self._operations.standing
-        standing.kits.pop(kit.name, None)
+    async def look_for_restart(self, *, was_there: bool = False) -> None:
+        """See whether a board that lacks what it had has restarted unseen; else a program has removed it.
+
+        ``was_there`` says that nothing but a restart can have done that, for boards that do not tell it themselves.
+        """
         channel, _ = await self.begin()
-        if not await self._operations.recovery.bring_back(channel):
-            raise SessionTimeout(f"what runs on the board was gone, and then {standing.trouble}", recovered=False)
+        restarted = was_there and not channel.tells_restarts
+        if not await self._operations.recovery.bring_back(channel, restarted=restarted):
+            trouble = self._operations.standing.trouble
+            raise SessionTimeout(f"what runs on the board was gone, and then {trouble}", recovered=False)
 
 
 def deadline_of(timeout: float | None) -> float:

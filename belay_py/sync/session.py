@@ -10,6 +10,7 @@ from belay_py.session import session as asynchronous
 from belay_py.session.building import options_of
 from belay_py.sync.executing import Executing
 from belay_py.sync.face import ObservableFace, call
+from belay_py.sync.functions import Functional
 from belay_py.sync.loop_thread import loop_thread
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Executing, ObservableFace):
+class DeviceSession(Executing, Functional, ObservableFace):
     """The blocking `belay_py.DeviceSession`: the same options, methods and errors."""
 
     _ELSEWHERE = "this session belongs to the process that made it; a forked child must make its own, on another board"
