@@ -12,7 +12,7 @@ import array
 import math
 import struct
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from belay_py.errors import InvalidArguments
 from belay_py.session.encoder import DEEPEST
@@ -34,6 +34,14 @@ _BITS: Final = {"b": 8, "h": 16, "i": 32, "l": 32, "q": 64}
 _IMPORT: Final = "__import__({}).{}("
 
 
+# Where in a value an item stands: in a list, under a key, or a mark.
+_Path: TypeAlias = "tuple[int | _Under | str, ...]"
+
+
+class _Under(NamedTuple):
+    key: object
+
+
 def write(value: Any) -> str:
     """Return an expression for a value, which may use the name of `UNPACK`.
 
@@ -42,33 +50,42 @@ def write(value: Any) -> str:
     return _write(value, ())
 
 
-def _write(value: Any, path: tuple[str, ...]) -> str:
+def _write(value: Any, path: _Path) -> str:
     writer = _WRITERS.get(type(value))
     if writer is None:
         raise InvalidArguments(
             f"{_place(path)} is a {type(value).__name__}, which has no form that can be sent; pass what it is made of: "
             "numbers, text, bytes, lists, tuples, dicts"
         )
-    if len(path) > DEEPEST:
+    if len(path) >= DEEPEST and type(value) in _CONTAINERS:
         raise InvalidArguments(
             f"{_place(path)} is nested more than {DEEPEST} levels deep: does it contain itself? Pass the parts"
         )
     return writer(value, path)
 
 
-def _place(path: tuple[str, ...]) -> str:
-    return f"item {short(''.join(path))}" if path else "the value"
+def _place(path: _Path) -> str:
+    return f"item {short(''.join(map(_step, path)))}" if path else "the value"
 
 
-def _word(value: Any, _path: tuple[str, ...]) -> str:
+def _step(part: int | _Under | str) -> str:
+    if not isinstance(part, _Under):
+        return f"[{part}]" if isinstance(part, int) else part
+    try:
+        return f"[{short(repr(part.key))}]"
+    except ValueError:  # more than 4,300 digits
+        return "[...]"
+
+
+def _word(value: Any, _path: _Path) -> str:
     return _WORDS[value]
 
 
-def _int(value: int, _path: tuple[str, ...]) -> str:
+def _int(value: int, _path: _Path) -> str:
     return repr(value) if -_DECIMAL < value < _DECIMAL else hex(value)
 
 
-def _float(value: float, _path: tuple[str, ...]) -> str:
+def _float(value: float, _path: _Path) -> str:
     if -_WHOLE < value < _WHOLE and value.is_integer():
         return f"{'-' if math.copysign(1, value) < 0 else ''}{abs(int(value))}."
     return f"{_unpacked((value,))}[0]"
@@ -80,13 +97,13 @@ def _unpacked(values: Iterable[float]) -> str:
     return f"{UNPACK.name}({form.encode()!r},{struct.pack(form, *numbers)!r})"
 
 
-def _complex(value: complex, path: tuple[str, ...]) -> str:
+def _complex(value: complex, path: _Path) -> str:
     if math.copysign(1, value.imag) < 0:  # complex() there adds the imaginary part to 0, so that -0.0 is lost
         return f"-{_complex(-value, path)}"
     return f"complex({_float(value.real, path)},{_float(value.imag, path)})"
 
 
-def _str(value: str, _path: tuple[str, ...]) -> str:
+def _str(value: str, _path: _Path) -> str:
     if 1 < len(value) <= _KEPT:
         data = value.encode("utf-8", "surrogatepass")
         if not any(0xD800 <= ord(character) < 0xE000 for character in value):
@@ -94,23 +111,23 @@ def _str(value: str, _path: tuple[str, ...]) -> str:
     return repr(value)  # which escapes whatever a REPL would take for itself
 
 
-def _bytes(value: bytes, _path: tuple[str, ...]) -> str:
+def _bytes(value: bytes, _path: _Path) -> str:
     return repr(value)
 
 
-def _bytearray(value: bytearray, _path: tuple[str, ...]) -> str:
+def _bytearray(value: bytearray, _path: _Path) -> str:
     return f"bytearray({bytes(value)!r})"
 
 
-def _range(value: range, path: tuple[str, ...]) -> str:
+def _range(value: range, path: _Path) -> str:
     return f"range({','.join(_int(part, path) for part in (value.start, value.stop, value.step))})"
 
 
-def _items(values: Iterable[Any], path: tuple[str, ...]) -> str:
-    return ",".join([_write(item, (*path, f"[{number}]")) for number, item in enumerate(values)])
+def _items(values: Iterable[Any], path: _Path) -> str:
+    return ",".join([_write(item, (*path, number)) for number, item in enumerate(values)])
 
 
-def _elements(values: Iterable[Any], path: tuple[str, ...]) -> str:
+def _elements(values: Iterable[Any], path: _Path) -> str:
     return ",".join([_write(item, (*path, " (an element)")) for item in values])
 
 
@@ -118,47 +135,46 @@ def _are_floats(values: list[Any] | tuple[Any, ...]) -> bool:
     return len(values) > 1 and set(map(type, values)) == {float}
 
 
-def _list(value: list[Any], path: tuple[str, ...]) -> str:
+def _list(value: list[Any], path: _Path) -> str:
     return f"list({_unpacked(value)})" if _are_floats(value) else f"[{_items(value, path)}]"
 
 
-def _tuple(value: tuple[Any, ...], path: tuple[str, ...]) -> str:
+def _tuple(value: tuple[Any, ...], path: _Path) -> str:
     if _are_floats(value):
         return _unpacked(value)
     return f"({_items(value, path)}{',' * (len(value) == 1)})"
 
 
-def _pairs(value: dict[Any, Any], path: tuple[str, ...], between: str) -> list[str]:
+def _pairs(value: dict[Any, Any], path: _Path, between: str) -> list[str]:
     return [
-        _write(key, (*path, " (a key)")) + between + _write(item, (*path, f"[{short(repr(key))}]"))
-        for key, item in value.items()
+        _write(key, (*path, " (a key)")) + between + _write(item, (*path, _Under(key))) for key, item in value.items()
     ]
 
 
-def _dict(value: dict[Any, Any], path: tuple[str, ...]) -> str:
+def _dict(value: dict[Any, Any], path: _Path) -> str:
     return f"{{{','.join(_pairs(value, path, ':'))}}}"
 
 
-def _ordered(value: OrderedDict[Any, Any], path: tuple[str, ...]) -> str:
+def _ordered(value: OrderedDict[Any, Any], path: _Path) -> str:
     pairs = ",".join(f"({pair})" for pair in _pairs(value, path, ","))
     return f"{_IMPORT.format(repr('collections'), 'OrderedDict')}[{pairs}])"
 
 
-def _set(value: set[Any], path: tuple[str, ...]) -> str:
+def _set(value: set[Any], path: _Path) -> str:
     return f"{{{_elements(value, path)}}}" if value else "set()"
 
 
-def _frozenset(value: frozenset[Any], path: tuple[str, ...]) -> str:
+def _frozenset(value: frozenset[Any], path: _Path) -> str:
     return f"frozenset([{_elements(value, path)}])"
 
 
-def _deque(value: deque[Any], path: tuple[str, ...]) -> str:
+def _deque(value: deque[Any], path: _Path) -> str:
     # Boards know no deque without a maximal length. One that is full raises (the 1) rather than forgets.
     limit = f"{max(len(value), 1)},1" if value.maxlen is None else f"{value.maxlen}"
     return f"{_IMPORT.format(repr('collections'), 'deque')}[{_items(value, path)}],{limit})"
 
 
-def _array(value: array.array[Any], path: tuple[str, ...]) -> str:
+def _array(value: array.array[Any], path: _Path) -> str:
     code = value.typecode
     if code in "fd":
         items = _unpacked(value) if value else "()"
@@ -176,7 +192,8 @@ def _array(value: array.array[Any], path: tuple[str, ...]) -> str:
     return f"{_IMPORT.format(repr('array'), 'array')}{code!r},{items})"
 
 
-_WRITERS: Final[dict[type, Callable[[Any, tuple[str, ...]], str]]] = {
+_CONTAINERS: Final = frozenset((list, tuple, dict, OrderedDict, set, frozenset, deque, array.array))
+_WRITERS: Final[dict[type, Callable[[Any, _Path], str]]] = {
     **dict.fromkeys(map(type, _WORDS), _word),
     int: _int,
     float: _float,
