@@ -122,6 +122,10 @@ class Values:
                 raise
             await errand.look_for_restart(was_there=True)
             raise self._gone() from None
+        except BoardWasReset as reset:
+            if reset.outcome != "not_started":
+                raise
+            raise self._gone() from reset
 
     def _gone(self) -> BoardWasReset:
         self._epoch = 0

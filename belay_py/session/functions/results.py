@@ -44,15 +44,20 @@ def _annotation(function: types.FunctionType) -> Any:
     if annotation is inspect.Signature.empty:
         return annotation
 
-    # As text, under `from __future__ import annotations`, or with text in it.
+    # As text, under `from __future__ import annotations`, or with text in it. What is imported for type checkers only
+    # is not there at run time; the names that everybody has for it are known here.
+    known = {name: getattr(module, name) for module in (typing, collections.abc) for name in module.__all__}
     holder = types.SimpleNamespace(__annotations__={"return": annotation})
     try:
-        return typing.get_type_hints(holder, function.__globals__, _enclosing(function), include_extras=True)["return"]
+        hints = typing.get_type_hints(
+            holder, {**known, **function.__globals__}, _enclosing(function), include_extras=True
+        )
     except Exception as error:  # it is somebody's expression
         raise SettingsError(
             f"the return annotation {annotation!r} of {function.__qualname__} cannot be resolved ({error}); name a "
             "type that the function's module knows, or leave it out"
         ) from error
+    return hints["return"]
 
 
 def _enclosing(function: types.FunctionType) -> dict[str, Any]:

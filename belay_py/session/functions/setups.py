@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from belay_py.errors import BelayError
+from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.errands import Errand
 from belay_py.session.functions.generators import END_GENERATOR, GENERATORS
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LONGEST_TEARDOWN: Final = 5.0
 """Seconds for all teardowns together, and for stopping what runs on the board then."""
+_REACHABLE: Final = (DeviceSessionState.CONNECTED, DeviceSessionState.ACTIVE, DeviceSessionState.IDLE)
 
 
 class Setups:
@@ -99,7 +101,7 @@ class Setups:
         """
         teardowns = self.of_role("teardown")[::-1]
         standing = self.calls.standing
-        if not teardowns or not standing.usable:
+        if not teardowns or standing.channel is None or standing.lifecycle.state not in _REACHABLE:
             return
         try:
             await self.operations.interrupt(_LONGEST_TEARDOWN)
