@@ -28,7 +28,8 @@ def refuse_what_is_missing(statements: Iterable[ast.stmt], where: str, first_lin
     for statement in statements:
         for node in ast.walk(statement):
             if (missing := _missing(node)) is not None:
-                line = getattr(node, "lineno", 1) + first_line - 1
+                place = node.target if isinstance(node, ast.comprehension) else node
+                line = getattr(place, "lineno", 1) + first_line - 1
                 raise InvalidCode(f"{where}, line {line}: MicroPython has no {missing}")
 
 
