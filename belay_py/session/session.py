@@ -119,15 +119,19 @@ class DeviceSession(Executing, Functional, Described, Monitored, Observable):
 
         Teardowns run before, if there are any: see `teardown`.
         """
-        await self._functions.tear_down(self.exclusive)
-        await self._monitoring.end()
-        await self._link.disconnect()
+        try:
+            await self._functions.tear_down(self.exclusive)
+        finally:
+            await self._monitoring.end()
+            await self._link.disconnect()
 
     async def close(self) -> None:
         """Dispose of the session for good, after its teardowns. Safe in any state and any number of times."""
-        await self._functions.tear_down(self.exclusive)
-        await self._monitoring.end()
-        await self._link.close()
+        try:
+            await self._functions.tear_down(self.exclusive)
+        finally:
+            await self._monitoring.end()
+            await self._link.close()
 
     async def settled(self) -> None:
         """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``.

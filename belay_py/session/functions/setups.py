@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from belay_py.session.operations import Operations
 
 _log = logging.getLogger(__name__)
-_LONGEST_TEARDOWN: Final = 5.0
+LONGEST_TEARDOWN: Final = 5.0
 """Seconds for all teardowns together, and for stopping what runs on the board then."""
 _REACHABLE: Final = (DeviceSessionState.CONNECTED, DeviceSessionState.ACTIVE, DeviceSessionState.IDLE)
 
@@ -94,6 +94,11 @@ class Setups:
         mine = not self._setups or self._ready == (standing.generation, standing.boot_epoch)
         return mine and (self.outer is None or self.outer.is_ready)
 
+    @property
+    def has_teardowns(self) -> bool:
+        """Whether `tear_down` has anything to do."""
+        return bool(self._teardowns) or (self.outer is not None and self.outer.has_teardowns)
+
     async def tear_down(self, exclusive: Callable[..., AbstractAsyncContextManager[object]]) -> None:
         """Run the teardowns, the latest first, if the board is there. Bounded; what fails is logged.
 
@@ -104,9 +109,9 @@ class Setups:
         if not teardowns or standing.channel is None or standing.lifecycle.state not in _REACHABLE:
             return
         try:
-            await self.operations.interrupt(_LONGEST_TEARDOWN)
-            async with asyncio.timeout(_LONGEST_TEARDOWN), exclusive(timeout=_LONGEST_TEARDOWN):
-                errand = Errand(self.operations, standing.deadline(_LONGEST_TEARDOWN))
+            await self.operations.interrupt(LONGEST_TEARDOWN)
+            async with asyncio.timeout(LONGEST_TEARDOWN), exclusive(timeout=LONGEST_TEARDOWN):
+                errand = Errand(self.operations, standing.deadline(LONGEST_TEARDOWN))
                 for task in teardowns:
                     await self._tear_down(errand, task)
         except (BelayError, TimeoutError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import pytest
 
 import belay_py.sync
 from belay_py import (
+    BelayError,
     Board,
     DeviceSession,
     DeviceSessionManager,
+    DeviceSessionState,
     ExecutionError,
     InvalidArguments,
     InvalidCode,
@@ -100,7 +103,7 @@ async def test_on_an_asynchronous_session(port: str) -> None:
             await counter.fail()
         assert caught.value.frames[-1].host_file == __file__
         with pytest.raises(InvalidArguments):
-            await counter.read("a", "b")
+            await counter.read("a", "b")  # type: ignore[call-arg, arg-type]  # that is the point
         await session.reconnect()
         assert await session.evaluate("seen") == ["prepare", "closed", "closed", "prepare"]
         assert "Counter at <DeviceSession" in repr(counter)
@@ -174,6 +177,30 @@ async def test_what_on_connect_describes_is_set_up_whenever_the_board_begins_ane
             assert not any(b"offset = 10" in code for code in sent)
             await session.reconnect()
             assert await session.evaluate("seen") == ["prepare", "prepare"]
+
+
+@pytest.mark.parametrize("how", ["remove", "close", "close while it is used"])
+async def test_a_manager_tears_down_what_on_connect_described(port: str, how: str) -> None:
+    async def on_connect(session: DeviceSession) -> None:
+        Counter(session)
+
+    async with DeviceSessionManager() as manager:
+        session = await manager.create_session("a", port, on_connect=on_connect)
+        await session.execute("seen = []")
+        match how:
+            case "remove":
+                await manager.remove("a")
+            case "close":
+                await manager.close()
+            case _:
+                async with manager.lease("a") as leased:
+                    running = asyncio.create_task(leased.execute("while True: pass"))
+                    while leased.state is not DeviceSessionState.ACTIVE:
+                        await asyncio.sleep(0)
+                    await manager.close(grace=0)
+                    assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], BelayError)
+    async with DeviceSession(port) as session:
+        assert await session.evaluate("seen") == ["clear up"]
 
 
 def test_what_a_blocking_on_connect_describes_is_set_up_too(port: str) -> None:

@@ -235,7 +235,7 @@ async def test_a_teardown_comes_after_what_runs_is_stopped(port: str) -> None:
 async def test_a_teardown_that_never_ends_does_not_keep_the_port(
     port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("belay_py.session.functions.setups._LONGEST_TEARDOWN", 0.2)
+    monkeypatch.setattr("belay_py.session.functions.setups.LONGEST_TEARDOWN", 0.2)
     async with fresh(port) as session:
 
         @session.teardown
@@ -248,6 +248,23 @@ async def test_a_teardown_that_never_ends_does_not_keep_the_port(
         assert "teardown" in caplog.text
         await session.connect()
         assert await session.evaluate("1") == 1
+
+
+async def test_a_close_that_is_cancelled_in_a_teardown_closes_all_the_same(port: str) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def hang() -> None:
+            while True:
+                pass
+
+        ending = asyncio.create_task(session.close())
+        while session.state is not DeviceSessionState.ACTIVE:
+            await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert session.state is DeviceSessionState.DISPOSED
 
 
 async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture) -> None:
