@@ -60,13 +60,13 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.detect import Detection as Detection
     from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
-    from belay_py.session.functions import Board as Board
-    from belay_py.session.functions import RemoteFunction as RemoteFunction
-    from belay_py.session.functions import RemoteGenerator as RemoteGenerator
-    from belay_py.session.functions import Task as Task
-    from belay_py.session.functions import setup as setup
-    from belay_py.session.functions import task as task
-    from belay_py.session.functions import teardown as teardown
+    from belay_py.session.functions.board import Board as Board
+    from belay_py.session.functions.board import setup as setup
+    from belay_py.session.functions.board import task as task
+    from belay_py.session.functions.board import teardown as teardown
+    from belay_py.session.functions.remote import RemoteFunction as RemoteFunction
+    from belay_py.session.functions.remote import RemoteGenerator as RemoteGenerator
+    from belay_py.session.functions.tasks import Task as Task
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
@@ -130,15 +130,9 @@ _HOMES = {
     "belay_py.session.building": ("build_session",),
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
-    "belay_py.session.functions": (
-        "Board",
-        "RemoteFunction",
-        "RemoteGenerator",
-        "Task",
-        "setup",
-        "task",
-        "teardown",
-    ),
+    "belay_py.session.functions.board": ("Board", "setup", "task", "teardown"),
+    "belay_py.session.functions.remote": ("RemoteFunction", "RemoteGenerator"),
+    "belay_py.session.functions.tasks": ("Task",),
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),

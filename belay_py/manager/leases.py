@@ -12,7 +12,6 @@ from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.manager.stopping import stop
-from belay_py.session.functions import Setups
 from belay_py.session.session import DeviceSession
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from belay_py.manager.claims import Claim
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
+    from belay_py.session.functions.setups import Setups
     from belay_py.session.group import Group
 
 _log = logging.getLogger(__name__)
@@ -39,11 +39,10 @@ class LeasedSession(DeviceSession):
         self._lease_setups: Setups | None = None
 
     @property
-    def _functions(self) -> Setups:  # type: ignore[override]  # made when it is wanted: leases are to be quick
+    def _functions(self) -> Setups:
         """The setups of the session, and those that the lease adds to them for its own length."""
         if self._lease_setups is None:
-            shared: Setups = self.__dict__["_functions"]
-            self._lease_setups = Setups(shared.calls, shared.operations, shared)
+            self._lease_setups = super()._functions.of_lease()
         return self._lease_setups
 
     def __repr__(self) -> str:

@@ -18,8 +18,7 @@ from belay_py.session.errands import Errand, deadline_of
 from belay_py.session.evaluation import Evaluations
 from belay_py.session.executing import Executing
 from belay_py.session.files import Files
-from belay_py.session.functions import Functional, Setups
-from belay_py.session.functions.calling import Calls
+from belay_py.session.functions.functional import Functional
 from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
@@ -72,8 +71,6 @@ class DeviceSession(Executing, Functional, Described, Monitored, Observable):
         self._link = Link(self._standing)
         self._resets = Resets(self._standing, self._recovery, self._link)
         self._monitoring = Monitoring(self._standing)
-        self._functions = Setups(Calls(self._standing, self._evaluations), self._operations)
-        self._standing.prepare = self._functions.on_connected
 
     def __repr__(self) -> str:
         return f"<DeviceSession {self.device_id!r} on {self.options.port} {self.state.name}>"
@@ -120,7 +117,8 @@ class DeviceSession(Executing, Functional, Described, Monitored, Observable):
         Teardowns run before, if there are any: see `teardown`.
         """
         try:
-            await self._functions.tear_down(self.exclusive)
+            if self._has_teardowns:
+                await self._functions.tear_down(self.exclusive)
         finally:
             await self._monitoring.end()
             await self._link.disconnect()
@@ -128,7 +126,8 @@ class DeviceSession(Executing, Functional, Described, Monitored, Observable):
     async def close(self) -> None:
         """Dispose of the session for good, after its teardowns. Safe in any state and any number of times."""
         try:
-            await self._functions.tear_down(self.exclusive)
+            if self._has_teardowns:
+                await self._functions.tear_down(self.exclusive)
         finally:
             await self._monitoring.end()
             await self._link.close()
@@ -235,8 +234,8 @@ class DeviceSession(Executing, Functional, Described, Monitored, Observable):
 
     async def _set_up_again(self, deadline: float) -> None:
         """Run the setups on a board that has just restarted."""
-        setups = self._functions
-        if not setups.is_ready:
+        setups = None if self._setups is None else self._functions
+        if setups is not None and not setups.is_ready:
             left = max(0.0, deadline - asyncio.get_running_loop().time())
             async with self.exclusive(timeout=left):
                 errand = Errand(self._operations, deadline)

@@ -1,14 +1,14 @@
-"""Tasks on the board of one session: what `DeviceSession.task` returns, and the decorators themselves."""
+"""Tasks on the board of one session: what `DeviceSession.task` returns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from belay_py.session.functions.generators import Values
-from belay_py.session.functions.tasks import BoundTask, P, R, Role, Task, task_of
+from belay_py.session.functions.tasks import BoundTask, P, R, Task
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.errands import Errand
@@ -21,7 +21,9 @@ class HasErrands(Protocol):
     """A session, as its remote functions see it."""
 
     options: DeviceSessionOptions
-    _functions: Setups
+
+    @property
+    def _functions(self) -> Setups: ...
 
     async def _errand(
         self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False
@@ -90,71 +92,3 @@ class RemoteGenerator(Remote, Generic[P, R]):
     def within(self, timeout: float | None) -> RemoteGenerator[P, R]:
         """Return the same with another timeout for each value, in seconds; None takes ``operation_timeout``."""
         return RemoteGenerator(self.session, self.task.within(timeout))
-
-
-class Decorator(Protocol):
-    """What ``session.task(...)`` with options returns."""
-
-    @overload
-    def __call__(self, function: Callable[P, Iterator[R]], /) -> RemoteGenerator[P, R]: ...  # type: ignore[overload-overlap]  # a generator function is a function
-
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> RemoteFunction[P, R]: ...
-
-
-class Functional:
-    """What of a session makes functions run on its board."""
-
-    _functions: Setups
-
-    @overload
-    def task(  # type: ignore[overload-overlap]  # a generator function is a function
-        self, function: Callable[P, Iterator[R]], /
-    ) -> RemoteGenerator[P, R]: ...
-
-    @overload
-    def task(self, function: Callable[P, R], /) -> RemoteFunction[P, R]: ...
-
-    @overload
-    def task(
-        self,
-        /,
-        *,
-        imports: str | Iterable[str] = (),
-        timeout: float | None = None,
-        name: str | None = None,
-        idempotent: bool = False,
-    ) -> Decorator: ...
-
-    def task(self, function: Any = None, /, **options: Any) -> Any:
-        """Make a function run on the board: a decorator, with or without options, for functions and for `Task`.
-
-        Its source is sent once in each life of the interpreter. ``imports`` are modules, or import statements, that it
-        needs; ``timeout`` is seconds for a call; ``name`` is one that it also gets in the board's main namespace;
-        ``idempotent`` says that the option ``retry`` may run it twice. Raises `InvalidCode` for what cannot be sent.
-        """
-        return self._remote(function, "task", options)
-
-    def setup(self, function: Any = None, /, **options: Any) -> Any:
-        """Let a function without arguments run on the board after each connect and each reset, before any task.
-
-        A decorator with the options of `task`. What it makes ``global`` is there for tasks. On a session that is
-        connected, it runs before the next task. Raises `InvalidCode`.
-        """
-        return self._remote(function, "setup", options)
-
-    def teardown(self, function: Any = None, /, **options: Any) -> Any:
-        """Let a function without arguments run on the board before `disconnect` and `close`, if the board is there.
-
-        A decorator with the options of `task`. All of them together have 5 s; what fails is logged. Raises
-        `InvalidCode`.
-        """
-        return self._remote(function, "teardown", options)
-
-    def _remote(self, function: Any, role: Role, options: dict[str, Any]) -> Any:
-        if function is None:
-            return lambda given: self._remote(given, role, options)
-        task = task_of(function) or Task(function, role=role, **options)
-        if task.role != "task":
-            self._functions.add(task)
-        return (RemoteGenerator if task.is_generator else RemoteFunction)(self, task)  # type: ignore[arg-type]  # it is a session

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from belay_py.errors import BelayError
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.errands import Errand
+from belay_py.session.functions.functional import LONGEST_TEARDOWN
 from belay_py.session.functions.generators import END_GENERATOR, GENERATORS
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from belay_py.session.operations import Operations
 
 _log = logging.getLogger(__name__)
-LONGEST_TEARDOWN: Final = 5.0
-"""Seconds for all teardowns together, and for stopping what runs on the board then."""
 _REACHABLE: Final = (DeviceSessionState.CONNECTED, DeviceSessionState.ACTIVE, DeviceSessionState.IDLE)
 
 
@@ -43,6 +42,10 @@ class Setups:
         self._done: dict[str, tuple[int, int]] = {}
         """The connection and the life in which each setup, by its name on the board, has run."""
         self._ready: tuple[int, int] | None = None
+
+    def of_lease(self) -> Setups:
+        """Return what a lease adds to these, for its own length."""
+        return Setups(self.calls, self.operations, self)
 
     def add(self, task: Task[Any, Any]) -> None:
         """Register a setup or a teardown. One that is the same as another one is that."""
