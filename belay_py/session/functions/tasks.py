@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import keyword
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from belay_py.errors import BelayError, InvalidCode, SettingsError
@@ -36,7 +37,7 @@ class Task(Generic[P, R]):
         name: str | None = None,
         idempotent: bool = False,
     ) -> None:
-        if name is not None and not (isinstance(name, str) and name.isidentifier()):
+        if name is not None and not (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)):
             raise SettingsError(f"name is {name!r}; it must be one that a variable of the board can have")
         self.function = source.plain(function)
         self.name = self.function.__name__

@@ -48,7 +48,7 @@ def alike(one: Any, other: Any) -> bool:
             return same(one, other)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(value=anything)
 def test_any_value_comes_back_as_it_is(there_and_back: Identity, value: Any) -> None:
     assert alike(there_and_back(value), value)

@@ -158,6 +158,8 @@ async def test_in_a_lease_and_only_in_it(port: str) -> None:
         async with manager.lease("a") as session:
             await Counter(session).read()
             assert await session.evaluate("seen") == ["prepare", "prepare"]
+            await session.disconnect()
+            assert await session.evaluate("seen") == ["prepare", "prepare", "clear up"]
         # On the manager's own session each call takes a lease for its length.
         assert await Counter(own).read(7) == 17
 

@@ -287,6 +287,18 @@ async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture)
     assert not caplog.records
 
 
+async def test_within_a_group_of_operations(port: str) -> None:
+    async with fresh(port) as session:
+        session.setup(prepare)
+        async with session.exclusive():
+            await session.reconnect()
+            assert await session.evaluate("seen") == ["first"]
+            await session.soft_reset()
+            assert await session.evaluate("seen") == ["first"]
+            assert await session.task(look)() == [1, ["first"]]
+            assert session.boot_epoch == 2
+
+
 async def test_others_wait_for_the_setups(port: str) -> None:
     async with fresh(port) as session:
         session.setup(prepare)
