@@ -78,6 +78,7 @@ async def test_functions_on_a_pico(pico_port: str) -> None:
         with pytest.raises(ExecutionError, match="ValueError: told") as caught:
             await pico.fail("told")
         assert caught.value.frames[-1].host_file == __file__
+        await pico.same(1)
         before = session.statistics.operations
         assert [await pico.same(number) for number in range(10)] == list(range(10))
         assert session.statistics.operations - before == 10
