@@ -97,14 +97,10 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
-    async def look_for_restart(self, *, was_there: bool = False) -> None:
-        """See whether a board that lacks what it had has restarted unseen; else a program has removed it.
-
-        ``was_there`` says that nothing but a restart can have done that, for boards that do not tell it themselves.
-        """
+    async def look_for_restart(self) -> None:
+        """See whether a board that lacks what it had has restarted unseen; else a program has removed it."""
         channel, _ = await self.begin()
-        restarted = was_there and not channel.tells_restarts
-        if not await self._operations.recovery.bring_back(channel, restarted=restarted):
+        if not await self._operations.recovery.bring_back(channel):
             trouble = self._operations.standing.trouble
             raise SessionTimeout(f"what runs on the board was gone, and then {trouble}", recovered=False)
 

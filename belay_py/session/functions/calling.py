@@ -60,7 +60,7 @@ class Calls:
                     raise
                 for name in _OURS.findall(error.message):
                     standing.kits.pop(name, None)
-                await errand.look_for_restart(was_there=True)
+                await errand.look_for_restart()
             except BoardWasReset as reset:
                 # A link that was lost with the board is told: others rely on what the board held.
                 if reset.outcome != "not_started" or standing.generation != generation or not attempts_left:

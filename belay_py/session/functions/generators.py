@@ -120,7 +120,7 @@ class Values:
         except ExecutionError as error:
             if error.type != "NameError" or GENERATORS.name not in error.message:
                 raise
-            await errand.look_for_restart(was_there=True)
+            await errand.look_for_restart()
             raise self._gone() from None
         except BoardWasReset as reset:
             if reset.outcome != "not_started":

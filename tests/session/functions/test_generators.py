@@ -180,8 +180,10 @@ async def test_a_reset_between_two_values_is_told(board: Board, how: str) -> Non
                 await getattr(session, how)()
         if how == "unseen, and another one":
             assert [value async for value in count(2)] == [0, 1]
+        sent = session.statistics.bytes_sent
         with pytest.raises(BoardWasReset, match="restarted between two values of numbers"):
             await anext(stream)
+        assert ("unseen" in how and "another" not in how) == (session.statistics.bytes_sent > sent)
         assert [value async for value in count(2)] == [0, 1]
         await stream.aclose()
 

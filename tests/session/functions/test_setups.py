@@ -64,6 +64,12 @@ async def test_on_a_session_that_is_connected_they_run_before_the_next_task(port
         session.setup(prepare)
         assert await session.task(look)() == [1, ["first"]]
 
+        @session.setup
+        def another() -> None:
+            seen.append("another")
+
+        assert await session.task(look)() == [1, ["first", "another"]]
+
 
 @pytest.mark.parametrize("how", ["soft_reset", "hard_reset", "reconnect", "disconnect", "connect"])
 async def test_they_run_again_before_anybody_gets_the_board(port: str, how: str) -> None:

@@ -66,6 +66,10 @@ FORMS = {
     "nested and indented": (
         "def outer():\n    if True:\n        def f(n=42):\n            return n\n        return f\nf = outer()"
     ),
+    "strings in what is indented": (
+        'def outer():\n    def f():\n        x = """\n    # a\n        b\n\tc"""\n        return x\n    return f'
+        "\nf = outer()"
+    ),
     "names beyond ASCII": "def f():\n    größe = 42\n    return größe",
     "a carriage return": "def f():\r\n    # c\r\n    return 42\r\n",
     "defaults of the host": (
@@ -256,6 +260,23 @@ def g(n): return n if n < 1 else f(n - 1)
 """
     with pytest.raises(InvalidCode, match="f and g call each other in a circle"):
         session.task(from_file(tmp_path, source, task=task))(3)
+
+
+def test_a_task_that_another_one_calls_is_looked_up_at_each_call(session: BlockingSession, tmp_path: Path) -> None:
+    source = """
+@task
+def inner(): return 1
+first = inner
+@task
+def inner(): return 2
+@task
+def f(): return inner() + 40
+"""
+    function = from_file(tmp_path, source, task=task)
+    remote = session.task(function)
+    assert remote() == 42
+    function.function.__globals__["inner"] = function.function.__globals__["first"]
+    assert remote() == 41
 
 
 def test_a_task_of_no_board_cannot_be_called(session: BlockingSession) -> None:
