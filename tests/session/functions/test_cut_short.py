@@ -32,7 +32,7 @@ async def cut(
             for _ in range(stage % 3):
                 await asyncio.sleep(0)
             ended = not task.cancel()
-            [result] = await asyncio.gather(task, return_exceptions=True)
+            result: object = (await asyncio.gather(task, return_exceptions=True))[0]
             if ended:
                 assert not isinstance(result, BaseException)
                 assert stage > 1
