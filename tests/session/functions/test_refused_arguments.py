@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import enum
+import warnings
 from collections import defaultdict, deque
 from typing import Any
 
@@ -56,6 +57,9 @@ class Text(str):
 
 LOOP: list[Any] = []
 LOOP.append(LOOP)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Python 3.13 tells that it will go
+    UNICODE = array.array("u", "x")
 REFUSED: list[tuple[Any, str]] = [
     (object(), "the value is a object"),
     (Colour.RED, "the value is a Colour"),
@@ -69,7 +73,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({Colour.RED}, r"item  \(an element\) is a Colour"),
     ({1 << 20_000: object()}, r"item \[...\] is a object"),
     (LOOP, "item .* is nested more than 100 levels deep: does it contain itself"),
-    (array.array("u", "x"), "the value is an .* which boards do not have"),
+    (UNICODE, "the value is an .* which boards do not have"),
 ]
 if array.array("l").itemsize > 4:
     REFUSED.append(
