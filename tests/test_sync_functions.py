@@ -104,7 +104,7 @@ def test_setups_and_teardowns(port: str) -> None:
         global log  # noqa: PLW0603  it is the board's
         log = ["prepared"]
 
-    @session.teardown
+    @session.teardown()
     def clear_up() -> None:
         log.append("cleared up")
 

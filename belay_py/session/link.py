@@ -115,7 +115,7 @@ class Link:
                 raise stranger
             if standing.keeper is not None:
                 await standing.keeper.set_up(deadline)
-            if standing.prepare is not None:
+            elif standing.prepare is not None:
                 await standing.prepare(deadline)
             if self.endings != endings:
                 raise SessionClosed("the session was disconnected while its board was set up")

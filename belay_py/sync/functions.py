@@ -80,6 +80,12 @@ class Decorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 
 
+class PlainDecorator(Protocol):
+    """What ``session.setup(...)`` and ``session.teardown(...)`` with options return."""
+
+    def __call__(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+
 class Functional(Face):
     """Functions on a session's board: each method is its asynchronous twin's."""
 
@@ -108,9 +114,25 @@ class Functional(Face):
         """See `belay_py.DeviceSession.task`."""
         return self._remote(function, "task", options)
 
+    @overload
+    def setup(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+    @overload
+    def setup(
+        self, /, *, imports: str | Iterable[str] = (), timeout: float | None = None, name: str | None = None
+    ) -> PlainDecorator: ...
+
     def setup(self, function: Any = None, /, **options: Any) -> Any:
         """See `belay_py.DeviceSession.setup`."""
         return self._remote(function, "setup", options)
+
+    @overload
+    def teardown(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+    @overload
+    def teardown(
+        self, /, *, imports: str | Iterable[str] = (), timeout: float | None = None, name: str | None = None
+    ) -> PlainDecorator: ...
 
     def teardown(self, function: Any = None, /, **options: Any) -> Any:
         """See `belay_py.DeviceSession.teardown`."""

@@ -30,6 +30,12 @@ class Decorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> RemoteFunction[P, R]: ...
 
 
+class PlainDecorator(Protocol):
+    """What ``session.setup(...)`` and ``session.teardown(...)`` with options return."""
+
+    def __call__(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+
 class Functional:
     """What of a session makes functions run on its board. Until one does, nothing of it is loaded."""
 
@@ -81,6 +87,14 @@ class Functional:
         """
         return self._remote(function, "task", options)
 
+    @overload
+    def setup(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+    @overload
+    def setup(
+        self, /, *, imports: str | Iterable[str] = (), timeout: float | None = None, name: str | None = None
+    ) -> PlainDecorator: ...
+
     def setup(self, function: Any = None, /, **options: Any) -> Any:
         """Let a function without arguments run on the board after each connect and each reset, before any task.
 
@@ -88,6 +102,14 @@ class Functional:
         connected, it runs before the next task. Raises `InvalidCode`.
         """
         return self._remote(function, "setup", options)
+
+    @overload
+    def teardown(self, function: Callable[[], R], /) -> RemoteFunction[[], R]: ...
+
+    @overload
+    def teardown(
+        self, /, *, imports: str | Iterable[str] = (), timeout: float | None = None, name: str | None = None
+    ) -> PlainDecorator: ...
 
     def teardown(self, function: Any = None, /, **options: Any) -> Any:
         """Let a function without arguments run on the board before `disconnect` and `close`, if the board is there.

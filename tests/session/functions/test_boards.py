@@ -205,6 +205,31 @@ async def test_a_manager_tears_down_what_on_connect_described(port: str, how: st
         assert await session.evaluate("seen") == ["clear up"]
 
 
+async def test_a_board_whose_setup_fails_is_passed_over_for_another(port: str) -> None:
+    class Broken(Board):
+        @setup
+        @staticmethod
+        def prepare() -> None:
+            raise OSError(5)
+
+    async def on_connect(session: DeviceSession) -> None:
+        if session.device_id == "broken":
+            Broken(session)
+
+    async with DeviceSessionManager() as manager:
+        await manager.create_session("broken", port, tags={"kind"}, on_connect=on_connect, connect=False)
+        await manager.create_session("sound", "virtual:", tags={"kind"})
+
+        async def use() -> str:
+            async with manager.lease(tags={"kind"}) as session:
+                await session.execute("1")
+                return session.device_id
+
+        assert await asyncio.gather(*(use() for _ in range(5))) == ["sound"] * 5
+        with pytest.raises(ExecutionError, match="OSError"):
+            await manager["broken"].execute("1")
+
+
 def test_what_a_blocking_on_connect_describes_is_set_up_too(port: str) -> None:
     def on_connect(session: belay_py.sync.DeviceSession) -> None:
         session.execute("seen = ['on_connect']")

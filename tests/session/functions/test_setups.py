@@ -181,7 +181,8 @@ async def test_a_setup_that_takes_arguments_or_yields_is_refused(port: str) -> N
     def yields() -> Any:
         yield 1
 
-    for wrong in (needs, yields):
+    functions: list[Any] = [needs, yields]
+    for wrong in functions:
         for decorate in (session.setup, session.teardown, setup, teardown):
             with pytest.raises(InvalidCode, match="called without arguments and is no generator"):
                 decorate(wrong)
