@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.errors import IdentityChanged as IdentityChanged
     from belay_py.errors import IllegalTransition as IllegalTransition
     from belay_py.errors import Interrupted as Interrupted
+    from belay_py.errors import InvalidArguments as InvalidArguments
     from belay_py.errors import InvalidCode as InvalidCode
     from belay_py.errors import JournalError as JournalError
     from belay_py.errors import NotSupported as NotSupported
@@ -62,6 +63,13 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.files.plans import SyncPlan as SyncPlan
     from belay_py.session.files.streams import RemoteFile as RemoteFile
     from belay_py.session.files.transfer import Transfer as Transfer
+    from belay_py.session.functions.board import Board as Board
+    from belay_py.session.functions.board import setup as setup
+    from belay_py.session.functions.board import task as task
+    from belay_py.session.functions.board import teardown as teardown
+    from belay_py.session.functions.remote import RemoteFunction as RemoteFunction
+    from belay_py.session.functions.remote import RemoteGenerator as RemoteGenerator
+    from belay_py.session.functions.tasks import Task as Task
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.message import Message as Message
     from belay_py.session.resets import Boot as Boot
@@ -87,6 +95,7 @@ _HOMES = {
         "IdentityChanged",
         "IllegalTransition",
         "Interrupted",
+        "InvalidArguments",
         "InvalidCode",
         "NotSupported",
         "JournalError",
@@ -125,6 +134,9 @@ _HOMES = {
     "belay_py.session.building": ("build_session",),
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
+    "belay_py.session.functions.board": ("Board", "setup", "task", "teardown"),
+    "belay_py.session.functions.remote": ("RemoteFunction", "RemoteGenerator"),
+    "belay_py.session.functions.tasks": ("Task",),
     "belay_py.session.info": ("BoardInfo",),
     "belay_py.session.files.plans": ("SyncPlan",),
     "belay_py.session.files.streams": ("RemoteFile",),

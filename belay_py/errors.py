@@ -244,6 +244,10 @@ class InvalidCode(BelayError, ValueError):
     """Code that cannot be sent to a board as it is. The message names the place and the fix."""
 
 
+class InvalidArguments(BelayError, TypeError):
+    """Arguments that do not fit a remote function's signature, or that have no form that can be sent. None were."""
+
+
 class TransferError(BelayError):
     """A file did not get from one side to the other as it is. What was there before is as it was."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import BelayError, SessionClosed, SettingsError
 from belay_py.manager.claims import Kind
+from belay_py.session.functions.functional import LONGEST_TEARDOWN
+from belay_py.session.group import Turns
 from belay_py.session.session import DeviceSession
 from belay_py.session.wire import LONGEST_CLOSE
 
@@ -104,10 +106,16 @@ class Endings:
             await DeviceSession.interrupt(session, timeout=member.options.recovery_timeout)
         except BelayError as error:
             _log.warning("%s: what runs on it could not be stopped: %s", member.key, error)
+            return
+        if session._has_teardowns and member.place.holder is None:  # noqa: SLF001  a keeper and what it keeps
+            session._standing.turn = Turns()  # noqa: SLF001  the plan gives it to nobody any more, and so not to these
+            await session._functions.tear_down(session.exclusive)  # noqa: SLF001  as above
 
     def longest(self, member: Member) -> float:
         """How many seconds the end of a session may take."""
-        return member.options.recovery_timeout + LONGEST_CLOSE + _HAND_OVER
+        session = member.session
+        tears_down = session is not None and session._has_teardowns  # noqa: SLF001  a keeper and what it keeps
+        return member.options.recovery_timeout + LONGEST_CLOSE + _HAND_OVER + tears_down * LONGEST_TEARDOWN
 
     async def _wait_for_leases(self, members: Collection[Member], deadline: Callable[[], float]) -> None:
         """Return when nobody but the manager has the boards, or at the deadline, which may come nearer meanwhile."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from belay_py.manager.claims import Claim
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
+    from belay_py.session.functions.setups import Setups
     from belay_py.session.group import Group
 
 _log = logging.getLogger(__name__)
@@ -30,11 +31,19 @@ _T = TypeVar("_T")
 class LeasedSession(DeviceSession):
     """A session as its lessee has it, for the length of the lease. It is the same session in all but that."""
 
-    __slots__ = ("_lease_group",)
+    __slots__ = ("_lease_group", "_lease_setups")
 
     def __init__(self, session: DeviceSession, group: Group) -> None:
         self.__dict__ = session.__dict__  # all of it is shared, but for the slot
         self._lease_group = group
+        self._lease_setups: Setups | None = None
+
+    @property
+    def _functions(self) -> Setups:
+        """The setups of the session, and those that the lease adds to them for its own length."""
+        if self._lease_setups is None:
+            self._lease_setups = super()._functions.of_lease()
+        return self._lease_setups
 
     def __repr__(self) -> str:
         over = "" if self._lease_group.is_open else ", its lease is over"

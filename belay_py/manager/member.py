@@ -198,6 +198,8 @@ class Member:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         await self._prepare_all(deadline)
+        if self.standing.prepare is not None:
+            await self.standing.prepare(deadline)
 
     async def prepare_again(self, deadline: float) -> None:
         """Prepare a board that has restarted since; the caller holds it. Raises what `set_up` raises."""

@@ -110,13 +110,14 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
-    async def look_for_restart(self, kit: Kit) -> None:
-        """The kit was there and is not: the board has restarted unseen, or a program has removed it."""
-        standing = self._operations.standing
-        standing.kits.pop(kit.name, None)
+    async def look_for_restart(self, missing: Kit | None = None) -> None:
+        """See whether a board that lacks what it had has restarted unseen; else a program has removed it."""
+        if missing is not None:
+            self._operations.standing.kits.pop(missing.name, None)
         channel, _ = await self.begin()
         if not await self._operations.recovery.bring_back(channel):
-            raise SessionTimeout(f"what runs on the board was gone, and then {standing.trouble}", recovered=False)
+            trouble = self._operations.standing.trouble
+            raise SessionTimeout(f"what runs on the board was gone, and then {trouble}", recovered=False)
 
 
 def deadline_of(timeout: float | None) -> float:

@@ -46,8 +46,11 @@ class Evaluations:
     async def evaluate(self, code: str | bytes, returns: Any, timeout: float | None) -> Any:
         """Return the value of the code's last expression; see `DeviceSession.evaluate`."""
         validate = None if returns is None else validator(returns)
-        block = blocks.split(code)
-        deadline = self._standing.deadline(timeout)
+        value = await self.value(blocks.split(code), self._standing.deadline(timeout))
+        return value if validate is None else validate(value)
+
+    async def value(self, block: blocks.Block, deadline: float) -> Any:
+        """Return the value of a block of code as it is."""
         nonce = nonces.of_value()
         source = block.calling(f"{encoder.NAME}('{nonce}',", look_up=encoder.NAME)
         if block.first is None:
@@ -57,8 +60,7 @@ class Evaluations:
                 output = await self._run_looked_up(source, deadline)
         else:
             output = await self._run(source, deadline)
-        value = values.read(output, nonce)
-        return value if validate is None else validate(value)
+        return values.read(output, nonce)
 
     async def _run(self, source: bytes, deadline: float) -> bytes:
         """Run code that looks the encoder up before it does anything; where that is missing, send it and run again."""

@@ -36,7 +36,7 @@ class Keeper(Protocol):
         """Learn that the session is about to be connected; say now what is known of its board."""
 
     async def set_up(self, deadline: float) -> None:
-        """Prepare a board that was just connected. Raises, when it is not to be used."""
+        """Prepare a board that was just connected, with the session's setups too. Raises, when it is not to be used."""
 
     @property
     def prepares(self) -> bool:

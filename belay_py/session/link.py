@@ -115,8 +115,10 @@ class Link:
                 raise stranger
             if standing.keeper is not None:
                 await standing.keeper.set_up(deadline)
-                if self.endings != endings:
-                    raise SessionClosed("the session was disconnected while its board was set up")
+            elif standing.prepare is not None:
+                await standing.prepare(deadline)
+            if self.endings != endings:
+                raise SessionClosed("the session was disconnected while its board was set up")
         except BaseException as error:  # it goes on; nobody is to use a board that is not set up
             await self._end_of(error)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import math
@@ -16,6 +17,7 @@ from belay_py.session.described import Described
 from belay_py.session.errands import Errand, deadline_of
 from belay_py.session.evaluation import Evaluations
 from belay_py.session.executing import Executing
+from belay_py.session.functions.functional import Functional
 from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, Observable):
+class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
@@ -114,14 +116,25 @@ class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, O
         return Boot(self.boot_epoch, restarted=restarted)
 
     async def disconnect(self) -> None:
-        """Close the port and keep the session; code that runs is interrupted. Safe in any state."""
-        await self._monitoring.end()
-        await self._link.disconnect()
+        """Close the port and keep the session; code that runs is interrupted. Safe in any state.
+
+        Teardowns run before, if there are any: see `teardown`.
+        """
+        try:
+            if self._has_teardowns:
+                await self._functions.tear_down(self.exclusive)
+        finally:
+            await self._monitoring.end()
+            await self._link.disconnect()
 
     async def close(self) -> None:
-        """Dispose of the session for good. Safe in any state and any number of times."""
-        await self._monitoring.end()
-        await self._link.close()
+        """Dispose of the session for good, after its teardowns. Safe in any state and any number of times."""
+        try:
+            if self._has_teardowns:
+                await self._functions.tear_down(self.exclusive)
+        finally:
+            await self._monitoring.end()
+            await self._link.close()
 
     async def settled(self) -> None:
         """Wait until a board whose operation was cancelled is stopped and ready. Bounded by ``recovery_timeout``.
@@ -186,10 +199,13 @@ class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, O
     async def soft_reset(self, *, timeout: float | None = None) -> Boot:
         """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs.
 
-        The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Raises `SessionTimeout`,
-        `OutcomeUnknown`, `Disconnected`, `Interrupted` or `SessionClosed`.
+        The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Setups run then. Raises
+        `SessionTimeout`, `OutcomeUnknown`, `Disconnected`, `Interrupted`, `SessionClosed`, or what a setup raises.
         """
-        return await self._resets.soft(timeout)
+        deadline = self._standing.deadline(timeout)
+        boot = await self._resets.soft(timeout)
+        await self._set_up_again(deadline)
+        return boot
 
     async def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """Restart the board's chip with ``machine.reset()`` and connect to it again; then as `soft_reset`.
@@ -200,7 +216,10 @@ class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, O
         default ``connection_timeout``. Raises `SessionTimeout`, what `connect` raises (`ConnectionFailed` for a port
         without lines), and `ExecutionError` for a board that cannot reset itself.
         """
-        return await (self._resets.hard_by_lines(timeout) if by_lines else self._resets.hard(timeout))
+        deadline = self._standing.deadline(timeout, self.options.connection_timeout)
+        boot = await (self._resets.hard_by_lines(timeout) if by_lines else self._resets.hard(timeout))
+        await self._set_up_again(deadline)
+        return boot
 
     async def set_time(
         self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None
@@ -216,6 +235,15 @@ class DeviceSession(Executing, ExecutingMany, Messaging, Described, Monitored, O
         return await self._guard.run(lambda left: set_to(timeout=left), timeout, once=when is not None)
 
     # -- internals ----------------------------------------------------------------------------------------------
+
+    async def _set_up_again(self, deadline: float) -> None:
+        """Run the setups on a board that has just restarted."""
+        setups = None if self._setups is None else self._functions
+        if setups is not None and not setups.is_ready:
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            async with self.exclusive(timeout=left):
+                errand = Errand(self._operations, deadline)
+                await setups.calls.healed(errand, lambda: setups.prepare(errand))
 
     async def _errand(
         self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False

@@ -17,6 +17,8 @@ from belay_py.session.group import Turns
 from belay_py.session.statistics import Counters
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.channel import Channel
     from belay_py.session.info import BoardInfo
@@ -40,6 +42,8 @@ class Standing:
         self.counters = Counters()
         self.keeper: Keeper | None = None
         """The manager that has the session, if one has."""
+        self.prepare: Callable[[float], Awaitable[None]] | None = None
+        """Runs the session's setups, on a board that was just connected and until a deadline."""
         self.whereabouts = Whereabouts(options.port)
         """Where the board is, and what is known of it."""
         self.channel: Channel | None = None

@@ -13,14 +13,14 @@ import re
 import textwrap
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from belay_py.errors import DeviceFrame, ExecutionError
 from belay_py.session.parser import parse
 from belay_py.text import to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 # The last line of a traceback, `ValueError: bad`, or the whole of one when the board has no memory for more
 # (raw-paste then sends `MemoryError: ...` with no `Traceback` line).
@@ -50,6 +50,8 @@ class Source:
     file: str | None = None
     host_lines: tuple[int, ...] = ()
     """The line of ``file`` for each line of the code; empty where the code is the whole file."""
+    is_whole: bool = True
+    """Whether what is outside of functions is of the code too. Not where a function of earlier code was called."""
 
     def place(self, line: int) -> tuple[str, int] | None:
         """Return the host's file and line for a line of the code."""
@@ -82,6 +84,10 @@ def _scope(node: ast.AST) -> _Scope | None:
         case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
             return _Scope(_NAMELESS[type(node)], node.lineno, node.end_lineno or node.lineno)
     return None
+
+
+_Known: TypeAlias = "Sequence[tuple[Source, tuple[_Scope, ...]]]"
+"""Code, and what each piece of it defines."""
 
 
 def parsed(text: str) -> ast.Module | None:
@@ -134,7 +140,7 @@ def host_exception(name: str, message: str) -> BaseException | None:
         return None
 
 
-def locate(error: ExecutionError, source: Source) -> None:
+def locate(error: ExecutionError, *sources: Source) -> None:
     """Put the host's file and lines into an error: its ``frames``, its ``host_traceback``, and a note with that.
 
     Functions of earlier executions are ``<stdin>`` to the board too; their frames stay as they are. A second call
@@ -142,30 +148,36 @@ def locate(error: ExecutionError, source: Source) -> None:
     """
     if not error.frames:
         return
-    scopes = source.scopes()
-    error.frames = tuple(_placed(frame, source, scopes) for frame in error.frames)
-    error.host_traceback = "\n".join(_mapped(error.traceback.split("\n"), source, scopes))
+    known = tuple((source, source.scopes()) for source in sources)
+    error.frames = tuple(_placed(frame, known) for frame in error.frames)
+    error.host_traceback = "\n".join(_mapped(error.traceback.split("\n"), known))
     notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith(_NOTE)]
     error.__notes__ = [*notes, f"{_NOTE}{error.host_traceback}"]
 
 
-def _is_of(frame: DeviceFrame, scopes: Iterable[_Scope]) -> bool:
-    """Whether a frame is one of the code that defines these names. Syntax errors have no function."""
-    return frame.file == STDIN and (
-        frame.function in ("", "<module>")
-        or any(scope.name == frame.function and scope.first <= frame.line <= scope.last for scope in scopes)
-    )
+def _source_of(frame: DeviceFrame, known: _Known) -> Source | None:
+    """Return the code that a frame is of: the first that defines its name there. Syntax errors have no function."""
+    if frame.file != STDIN:
+        return None
+    for source, scopes in known:
+        if source.is_whole and frame.function in ("", "<module>"):
+            return source
+        if any(scope.name == frame.function and scope.first <= frame.line <= scope.last for scope in scopes):
+            return source
+    return None
 
 
-def _placed(frame: DeviceFrame, source: Source, scopes: Iterable[_Scope]) -> DeviceFrame:
-    place = source.place(frame.line) if _is_of(frame, scopes) else None
+def _placed(frame: DeviceFrame, known: _Known) -> DeviceFrame:
+    source = _source_of(frame, known)
+    place = source and source.place(frame.line)
     return dataclasses.replace(frame, host_file=place[0], host_line=place[1]) if place else frame
 
 
-def _mapped(lines: Iterable[str], source: Source, scopes: Iterable[_Scope]) -> Iterable[str]:
+def _mapped(lines: Iterable[str], known: _Known) -> Iterable[str]:
     for line in lines:
         frame = next(iter(_frames([line])), None)
-        if frame is None or not _is_of(frame, scopes):
+        source = _source_of(frame, known) if frame is not None else None
+        if frame is None or source is None:
             yield line
             continue
         file, host_line = source.place(frame.line) or (STDIN, frame.line)

@@ -97,6 +97,7 @@ def preparing(
         group = innermost()
         assert group is not None, "a board is prepared by operations that belong together"
         seat = _PreparedSession(session, group)
+        seat._lease_setups = session._functions  # noqa: SLF001  what on_connect sets up is the session's
         work = functools.partial(contextvars.copy_context().run, plain, _face(seat))
         # Cancelled, it leaves the thread behind, nothing of which reaches the board any more: its group is over then.
         await in_a_thread(work, name=f"belay on_connect {session.device_id} {id(on_connect):x}")

@@ -11,6 +11,7 @@ from belay_py.session.building import options_of
 from belay_py.sync.executing import Executing
 from belay_py.sync.face import ObservableFace, call
 from belay_py.sync.files import Files
+from belay_py.sync.functions import Functional
 from belay_py.sync.loop_thread import loop_thread
 from belay_py.sync.messages import Messaging
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Executing, Messaging, ObservableFace):
+class DeviceSession(Executing, Functional, Messaging, ObservableFace):
     """The blocking `belay_py.DeviceSession`: the same options, methods and errors."""
 
     _ELSEWHERE = "this session belongs to the process that made it; a forked child must make its own, on another board"

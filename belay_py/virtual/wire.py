@@ -112,7 +112,8 @@ class Wire:
         if not hasattr(select, "poll"):
             return False
         poll = select.poll()
-        hung_up = select.POLLHUP | getattr(select, "POLLRDHUP", 0)
+        # What its reader has closed since somebody asked for its number is gone too.
+        hung_up = select.POLLHUP | select.POLLNVAL | getattr(select, "POLLRDHUP", 0)
         try:
             poll.register(self._end.fileno(), hung_up)
         except (OSError, ValueError):

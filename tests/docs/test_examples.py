@@ -34,6 +34,12 @@ set 4.0 C, the board read 4.0 C
 set 21.5 C, the board read 21.5 C
 set 85.0 C, the board read 85.0 C
 """,
+    "thermometer.py": """\
+set 4.0 C, the board read 4.0 C
+set 21.5 C, the board read 21.5 C
+set 85.0 C, the board read 85.0 C
+too hot: 85.0 C
+""",
     "service_loop.py": """\
 ...
 service: ... reads 0.0 C

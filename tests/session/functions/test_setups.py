@@ -1,0 +1,314 @@
+"""Setups and teardowns: when they run, what they make, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from belay_py import (
+    DeviceSession,
+    DeviceSessionState,
+    Disconnected,
+    ExecutionError,
+    InvalidCode,
+    setup,
+    task,
+    teardown,
+)
+
+from ..test_evaluating import reset_unseen
+from .boards import executions, fresh
+
+if TYPE_CHECKING:
+    from ...conftest import Board
+
+prepared: int  # on the board
+seen: list[Any]  # on the board
+
+
+@setup(imports="sys")
+def prepare() -> None:
+    global prepared, seen  # noqa: PLW0603  they are the board's
+    try:
+        seen.append("again")
+    except NameError:
+        seen = ["first"]
+    prepared = len(seen)
+
+
+@task
+def look() -> list[Any]:
+    return [prepared, seen]
+
+
+async def test_they_run_at_connect_before_anything_else(port: str) -> None:
+    session = DeviceSession(port)
+    session.setup(prepare)
+    await session.connect(reset="soft")
+    async with session:
+        assert await session.evaluate("seen") == ["first"]
+        sent = executions(session)
+        assert await session.task(look)() == [1, ["first"]]
+        assert not any(b"prepared = " in code for code in sent)
+        assert await session.evaluate("sys.platform") == "webassembly"
+
+
+async def test_on_a_session_that_is_connected_they_run_before_the_next_task(port: str) -> None:
+    async with fresh(port) as session:
+        session.setup(prepare)
+        assert await session.evaluate("'seen' in globals()") is False
+        assert await session.task(look)() == [1, ["first"]]
+        session.setup(prepare)
+        assert await session.task(look)() == [1, ["first"]]
+
+        @session.setup
+        def another() -> None:
+            seen.append("another")
+
+        assert await session.task(look)() == [1, ["first", "another"]]
+
+
+@pytest.mark.parametrize("how", ["soft_reset", "hard_reset", "reconnect", "disconnect", "connect"])
+async def test_they_run_again_before_anybody_gets_the_board(port: str, how: str) -> None:
+    async with fresh(port) as session:
+        session.setup(prepare)
+        assert await session.task(look)() == [1, ["first"]]
+        match how:
+            case "disconnect":
+                await session.disconnect()
+                await session.connect()
+            case "connect":
+                await session.connect(reset="soft")
+            case _:
+                await getattr(session, how)()
+        kept = how in ("reconnect", "disconnect")
+        assert await session.evaluate("seen") == (["first", "again"] if kept else ["first"])
+        assert await session.task(look)() == ([2, ["first", "again"]] if kept else [1, ["first"]])
+
+
+@pytest.mark.parametrize("how", ["unseen", "hard unseen", "SystemExit"])
+async def test_after_a_reset_of_the_boards_own_they_run_before_the_next_task(board: Board, how: str) -> None:
+    async with fresh(board.port) as session:
+        session.setup(prepare)
+        remote = session.task(look)
+        await session.execute("seen = ['mine']")
+        assert await remote() == [2, ["mine", "again"]]
+        match how:
+            case "unseen":
+                await reset_unseen(session)
+            case "hard unseen":
+                board.process.reset()
+            case _:
+                with pytest.raises(Exception, match="restarted while the code ran"):
+                    await session.execute("raise SystemExit")
+        assert await remote() == [1, ["first"]]
+        assert await remote() == [1, ["first"]]
+
+
+async def test_in_the_order_in_which_they_were_registered(port: str) -> None:
+    session = DeviceSession(port)
+
+    @session.setup
+    def first() -> None:
+        global seen  # noqa: PLW0603  it is the board's
+        seen = [1]
+
+    @session.setup
+    def second() -> None:
+        seen.append(2)
+
+    @session.teardown
+    def third() -> None:
+        seen.append(3)
+
+    await session.connect(reset="soft")
+    async with session:
+        assert await session.evaluate("seen") == [1, 2]
+        await first()
+        assert await session.evaluate("seen") == [1]
+
+
+async def test_one_that_fails_fails_connecting_with_the_hosts_place(port: str) -> None:
+    session = DeviceSession(port)
+
+    @session.setup
+    def fail() -> None:
+        global seen  # noqa: PLW0603  it is the board's
+        seen = list(range(prepared))  # here
+
+    with pytest.raises(ExecutionError, match="NameError") as caught:
+        await session.connect()
+    assert (caught.value.frames[-1].function, caught.value.frames[-1].host_file) == ("fail", __file__)
+    assert "# here" in caught.value.host_traceback
+    assert session.state is DeviceSessionState.DISCONNECTED
+    with pytest.raises(Disconnected, match="NameError"):
+        await session.execute("1")
+    await session.close()
+
+
+async def test_one_that_fails_after_a_reset_is_tried_again_before_the_next_task(port: str) -> None:
+    async with fresh(port) as session:
+        await session.execute("fine = True")
+
+        @session.setup
+        def need_it() -> None:
+            assert fine  # type: ignore[name-defined]  # noqa: F821  it is the board's
+
+        remote = session.task(double)
+        assert await remote(1) == 2
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.soft_reset()
+        assert session.state is DeviceSessionState.IDLE
+        with pytest.raises(ExecutionError, match="NameError"):
+            await remote(1)
+        await session.execute("fine = True")
+        assert await remote(2) == 4
+
+
+@task
+def double(value: int) -> int:
+    return value * 2
+
+
+async def test_a_setup_that_takes_arguments_or_yields_is_refused(port: str) -> None:
+    session = DeviceSession(port)
+
+    def needs(pin: int) -> None: ...
+
+    def yields() -> Any:
+        yield 1
+
+    functions: list[Any] = [needs, yields]
+    for wrong in functions:
+        for decorate in (session.setup, session.teardown, setup, teardown):
+            with pytest.raises(InvalidCode, match="called without arguments and is no generator"):
+                decorate(wrong)
+
+
+@pytest.mark.parametrize("how", ["disconnect", "close"])
+async def test_teardowns_run_before_the_port_is_closed_the_latest_first(board: Board, how: str) -> None:
+    async with fresh(board.port) as session:
+
+        @session.teardown
+        def last() -> None:
+            seen.append("last")
+
+        @session.teardown
+        def fail() -> None:
+            raise ValueError
+
+        @session.teardown
+        def first() -> None:
+            seen.append("first")
+
+        await session.execute("seen = []")
+        await getattr(session, how)()
+    async with DeviceSession(board.port) as session:
+        assert await session.evaluate("seen") == ["first", "last"]
+
+
+async def test_what_fails_in_a_teardown_is_logged(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def fail() -> None:
+            raise ValueError("no")
+
+        with caplog.at_level(logging.WARNING):
+            await session.disconnect()
+    assert [record.message for record in caplog.records if "teardown fail failed: ValueError: no" in record.message]
+
+
+async def test_a_teardown_comes_after_what_runs_is_stopped(port: str) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def note() -> None:
+            seen.append("torn down")
+
+        await session.execute("seen = []")
+        running = asyncio.create_task(session.execute("try:\n while True: pass\nfinally: seen.append('stopped')"))
+        while session.state is not DeviceSessionState.ACTIVE:
+            await asyncio.sleep(0)
+        await session.disconnect()
+        assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], Exception)
+        await session.connect()
+        assert await session.evaluate("seen") == ["stopped", "torn down"]
+
+
+async def test_a_teardown_that_never_ends_does_not_keep_the_port(
+    port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("belay_py.session.functions.setups.LONGEST_TEARDOWN", 0.2)
+    async with fresh(port) as session:
+
+        @session.teardown
+        def hang() -> None:
+            while True:
+                pass
+
+        await session.disconnect()
+        assert session.state is DeviceSessionState.DISCONNECTED
+        assert "teardown" in caplog.text
+        await session.connect()
+        assert await session.evaluate("1") == 1
+
+
+async def test_a_close_that_is_cancelled_in_a_teardown_closes_all_the_same(port: str) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def hang() -> None:
+            while True:
+                pass
+
+        ending = asyncio.create_task(session.close())
+        while session.state is not DeviceSessionState.ACTIVE:
+            await asyncio.sleep(0)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert session.state is DeviceSessionState.DISPOSED
+
+
+async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    session = DeviceSession(port)
+
+    @session.teardown
+    def note() -> None:
+        seen.append("torn down")
+
+    await session.disconnect()
+    await session.connect(reset="soft")
+    assert await session.evaluate("'seen' in globals()") is False
+    channel = session._standing.channel
+    assert channel is not None
+    assert channel._transport is not None
+    channel._transport.abort()
+    while session.state is not DeviceSessionState.DISCONNECTED:
+        await asyncio.sleep(0)
+    await session.close()
+    assert not caplog.records
+
+
+async def test_within_a_group_of_operations(port: str) -> None:
+    async with fresh(port) as session:
+        session.setup(prepare)
+        async with session.exclusive():
+            await session.reconnect()
+            assert await session.evaluate("seen") == ["first"]
+            await session.soft_reset()
+            assert await session.evaluate("seen") == ["first"]
+            assert await session.task(look)() == [1, ["first"]]
+            assert session.boot_epoch == 2
+
+
+async def test_others_wait_for_the_setups(port: str) -> None:
+    async with fresh(port) as session:
+        session.setup(prepare)
+        others = [session.evaluate("globals().get('seen')") for _ in range(3)]
+        results = await asyncio.gather(session.reconnect(), *others)
+        assert results[1:] == [["first"]] * 3
