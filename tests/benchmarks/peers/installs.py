@@ -1,4 +1,4 @@
-"""An environment of its own for every tool, made by ``venv`` and ``pip`` when first needed, kept in the user's cache."""
+"""An environment of its own for every tool, made by ``venv`` and ``pip`` when first needed, in the user's cache."""
 
 from __future__ import annotations
 

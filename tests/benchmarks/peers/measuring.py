@@ -108,7 +108,7 @@ def measure(board: str, link: Link, tools: list[str], plan: Plan) -> dict[str, A
                 continue
             port = stack.enter_context(connected(link, stack.enter_context(BOARDS[board](link))))
             seats.append(Seat(TOOLS[name], port, link))
-        stack.callback(lambda: [seat.process.close() for seat in seats if seat.process])
+        stack.callback(_end, seats)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="belay_py-")))
         _connects(seats, plan)
         _executions(seats, plan)
@@ -118,6 +118,12 @@ def measure(board: str, link: Link, tools: list[str], plan: Plan) -> dict[str, A
         "board": board, "link": link.name, "size": plan.size,
         "tools": {seat.tool.name: {**seat.taken, "failed": seat.failed} for seat in seats},
     }  # fmt: skip
+
+
+def _end(seats: list[Seat]) -> None:
+    for seat in seats:
+        if seat.process is not None:
+            seat.process.close()
 
 
 def _connects(seats: list[Seat], plan: Plan) -> None:

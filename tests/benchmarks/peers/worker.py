@@ -12,11 +12,16 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tests.benchmarks.peers.drivers import Driver
+if TYPE_CHECKING:
+    from tests.benchmarks.peers.drivers import Driver
 
-_HASH = "import hashlib,binascii\nprint(binascii.hexlify(hashlib.sha256(open('/{name}','rb').read()).digest()).decode())"
+_HASH = """
+from hashlib import sha256
+from binascii import hexlify
+print(hexlify(sha256(open('/{name}','rb').read()).digest()).decode())
+"""
 
 
 def obey(driver: Driver, order: dict[str, Any]) -> dict[str, Any]:

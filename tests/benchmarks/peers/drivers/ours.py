@@ -31,7 +31,8 @@ class Ours(Driver):
 
     def block(self, code: str, seconds: float, most: int) -> list[float]:
         async def run() -> list[float]:
-            execute, times = self._session.execute, []
+            execute = self._session.execute
+            times: list[float] = []
             now = began = time.perf_counter()
             while len(times) < LEAST or (now - began < seconds and len(times) < most):
                 start = now

@@ -37,10 +37,14 @@ class Mpremote(Driver):
 
 
 class Belay(Driver):
-    """`Device`; its history, which ends with an error after 1,000 commands, is off. Files go as `Device.sync` has them."""
+    """`Device`, its files by what `Device.sync` calls for each.
+
+    Left out: the history, which ends with an error after 1,000 commands, and the imports for convenience, which ask for
+    a timer that the virtual board does not have.
+    """
 
     def connect(self) -> None:
-        self._device = _module("belay").Device(self.port, baudrate=self.baudrate)
+        self._device = _module("belay").Device(self.port, baudrate=self.baudrate, startup="")
 
     def close(self) -> None:
         self._device.close()
@@ -129,7 +133,7 @@ class Rshell(Driver):
 
 
 class Mpfshell(Driver):
-    """`MpFileExplorer`. It asks for `os.uname` when it connects, which the virtual board lacks; only that is left out."""
+    """`MpFileExplorer`, without the question for `os.uname` when it connects: the virtual board has no such thing."""
 
     def connect(self) -> None:
         explorer = _module("mp.mpfexp").MpFileExplorer
