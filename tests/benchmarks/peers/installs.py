@@ -53,12 +53,17 @@ TOOLS = {
 }
 
 
+def environment_of(tool: Tool) -> Path:
+    """Where the tool's environment is, or will be."""
+    _, _, version = tool.requirement.partition("==")
+    return cache() / "environments" / f"{tool.name}-{version}-py{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def python_of(tool: Tool) -> str:
     """Give the Python that runs the tool, after installing it where that was not done. Raises `NotInstalled`."""
     if not tool.requirement:
         return sys.executable
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache() / "environments" / f"{tool.requirement.replace('==', '-')}-py{version}"
+    folder = environment_of(tool)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     done = folder / "installed"
     if not done.exists():

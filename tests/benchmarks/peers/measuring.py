@@ -162,11 +162,12 @@ def _files(folder: Path, size: int) -> list[Path]:
 def _transfers(seats: list[Seat], file: Path, plan: Plan) -> None:
     kind, digest = file.stem, hashlib.sha256(file.read_bytes()).hexdigest()
     back = file.with_name("back")
+    patience = 10 + plan.size / 1000  # twice what the slowest takes at 115,200 baud
     for number in range(plan.transfers):
         for seat in seats:
             if number and seat.tool.name not in OURS:
                 continue
-            put = seat.order(f"put {kind}", "put", file=str(file), name=file.name, timeout=120)
+            put = seat.order(f"put {kind}", "put", file=str(file), name=file.name, timeout=patience)
             found = seat.order(f"put {kind}", "hash", name=file.name) if put else None
             if put and found:
                 if found["hash"] != digest:
@@ -175,7 +176,7 @@ def _transfers(seats: list[Seat], file: Path, plan: Plan) -> None:
                 seat.note(f"put {kind}", put["seconds"])
                 seat.note(f"put {kind} cpu", put["cpu"])
             back.unlink(missing_ok=True)
-            got = seat.order(f"get {kind}", "get", file=str(back), name=file.name, timeout=120)
+            got = seat.order(f"get {kind}", "get", file=str(back), name=file.name, timeout=patience)
             if got:
                 if hashlib.sha256(back.read_bytes()).hexdigest() != digest:
                     seat.fails(f"get {kind}", DoesNotRun("what came from the board is not what is on it"))
