@@ -7,6 +7,7 @@ and found there by its name.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import math
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from belay_py.session.channel import Channel
     from belay_py.session.execution import ExecutionResult
     from belay_py.session.operations import Operations
+    from belay_py.session.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,18 @@ class Errand:
         self._operations = operations
         self.deadline = deadline
         """A reading of the loop's clock; inf where only each execution has a limit of its own."""
+
+    @property
+    def standing(self) -> Standing:
+        """How the session stands."""
+        return self._operations.standing
+
+    async def converse(
+        self, source: bytes, answer: Callable[[Channel, bytes], None], *, timeout: float | None = None
+    ) -> ExecutionResult:
+        """`run` code that reads what ``answer`` sends: it is called with the channel and output as that comes."""
+        channel, deadline = await self.begin(timeout)
+        return await self._operations.run_counted(channel, source, deadline, functools.partial(answer, channel))
 
     async def begin(self, timeout: float | None = None) -> tuple[Channel, float]:
         """Take the board for one execution; return its channel and its deadline.

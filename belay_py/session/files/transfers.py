@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
+from belay_py.errors import TransferError
+from belay_py.options.checks import one_of, or_none, require
+from belay_py.session.files import host
 from belay_py.session.files.base import OfSession
-from belay_py.session.files.transfer import Encoding, Transfer
+from belay_py.session.files.download import Download
+from belay_py.session.files.paths import Target, check_remote
+from belay_py.session.files.transfer import ENCODINGS, Transfer
+from belay_py.session.files.upload import Upload
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
+    from collections.abc import Callable
 
     from belay_py.session.errands import Errand
-    from belay_py.session.files.transfer import Progress
+    from belay_py.session.files.host import Source
+    from belay_py.session.files.transfer import Encoding, Progress
 
 
 class Transfers(OfSession):
@@ -20,7 +27,7 @@ class Transfers(OfSession):
 
     async def put(
         self,
-        source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+        source: Source,
         target: str,
         *,
         timeout: float | None = None,
@@ -28,27 +35,35 @@ class Transfers(OfSession):
         encoding: Encoding | None = None,
         verify: bool = True,
     ) -> Transfer:
-        """Put a file on the board."""
-        from pathlib import Path  # noqa: PLC0415  a first version
+        """Put a file on the board, whole or not at all: a cut leaves the old file there or the new one.
 
-        data = bytes(source) if isinstance(source, bytes | bytearray | memoryview) else None
-        if data is None:
-            data = source.read() if hasattr(source, "read") else Path(source).read_bytes()  # type: ignore
+        ``source`` is the path of a file of this computer, bytes, or a file that is open for reading bytes. ``target``
+        is the file's path on the board; a folder's, or one that ends in a slash, means the source's name in that
+        folder. The content goes into a part beside the target, is checked there by its hash (unless ``verify`` is
+        False) and renamed. A later put of the same content goes on from a part that was left.
+
+        ``timeout`` is seconds for all of it; with None only each step has ``operation_timeout``. ``progress`` is called
+        with the bytes that are done and those of the whole; what it raises ends the transfer. ``encoding`` is chosen by
+        what the board has and what the content is, unless it is given.
+
+        Raises `RemoteFileError` (`RemoteFileNotFound` for a missing folder, `RemoteIsADirectory`,
+        `RemoteNotADirectory`, one with ``errno.ENOSPC`` for a full file system, ...), `TransferError` for a source that
+        cannot be read or content that came damaged, `NotSupported` for an encoding that the board has not, and what
+        `DeviceSession.execute` raises.
+        """
+        require("encoding", encoding, or_none(one_of(*ENCODINGS)))
+        content, name = host.read_source(source)
+        place = Target.of(target, name)
 
         async def work(errand: Errand) -> Transfer:
-            await errand.run(f"with open({ascii(target)},'wb') as f:f.write({data!r})".encode())
-            return Transfer(target, len(data), 0, "literal", 0.0)
+            upload = Upload(errand, content, place, encoding=encoding, verify=verify, progress=progress)
+            return await upload.run()
 
-        return await self._session._errand(work, timeout)
+        return await self._session._errand(work, timeout, idempotent=True)
 
     @overload
     async def get(
-        self,
-        source: str,
-        target: None = None,
-        *,
-        timeout: float | None = None,
-        progress: Progress | None = None,
+        self, source: str, target: None = None, *, timeout: float | None = None, progress: Progress | None = None
     ) -> bytes: ...
     @overload
     async def get(
@@ -67,33 +82,68 @@ class Transfers(OfSession):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> bytes | Transfer:
-        """Get a file from the board."""
-        from pathlib import Path  # noqa: PLC0415  a first version
+        """Get a file from the board: its bytes, or with ``target`` into a file of this computer.
 
-        data: bytes = await self._session.evaluate(f"open({ascii(source)},'rb').read()", timeout=timeout)
+        ``target`` is a path; a folder's means the source's name in it. The file is there when all of it has come and
+        its hash was compared, else what was there before. ``timeout`` and ``progress`` are as in `put`. Raises
+        `RemoteFileError` (`RemoteFileNotFound`, `RemoteIsADirectory`, ...), `TransferError` for a target that cannot be
+        written or content that came damaged, and what `DeviceSession.execute` raises.
+        """
+        check_remote(source, "source")
         if target is None:
-            return data
-        Path(target).write_bytes(data)
-        return Transfer(source, len(data), 0, "literal", 0.0)
+            content = bytearray()
+
+            def write(data: bytes) -> None:
+                content.extend(data)
+
+            await self._get(source, write, timeout, progress, content.clear)
+            return bytes(content)
+        with host.written(target, source.rpartition("/")[2]) as file:
+
+            def again() -> None:
+                file.seek(0)
+                file.truncate()
+
+            return await self._get(source, file.write, timeout, progress, again)
+
+    async def _get(
+        self,
+        source: str,
+        write: Callable[[bytes], object],
+        timeout: float | None,
+        progress: Progress | None,
+        again: Callable[[], object],
+    ) -> Transfer:
+        async def work(errand: Errand) -> Transfer:
+            again()  # a retry begins anew
+            return await Download(errand, source, write, progress=progress).run()
+
+        return await self._session._errand(work, timeout, idempotent=True)
 
     async def read_bytes(self, path: str, *, timeout: float | None = None) -> bytes:
-        """Return a file's content."""
+        """Return a file's content. Raises what `get` raises."""
         return await self.get(path, timeout=timeout)
 
-    async def read_text(
-        self, path: str, *, encoding: str = "utf-8", errors: str = "strict", timeout: float | None = None
-    ) -> str:
-        """Return a file's content as text."""
-        return (await self.get(path, timeout=timeout)).decode(encoding, errors)
+    async def read_text(self, path: str, *, encoding: str = "utf-8", timeout: float | None = None) -> str:
+        """Return a file's content as text, line ends as they are. Raises what `get` raises, and `TransferError`."""
+        content = await self.get(path, timeout=timeout)
+        try:
+            return content.decode(encoding)
+        except (UnicodeError, LookupError) as error:
+            raise TransferError(f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes") from None
 
     async def write_bytes(
         self, path: str, data: bytes | bytearray | memoryview, *, timeout: float | None = None
     ) -> Transfer:
-        """Make a file of bytes."""
-        return await self.put(data, path, timeout=timeout)
+        """Make a file of bytes, in place of what was there. Raises what `put` raises."""
+        return await self.put(memoryview(data), path, timeout=timeout)
 
     async def write_text(
         self, path: str, text: str, *, encoding: str = "utf-8", timeout: float | None = None
     ) -> Transfer:
-        """Make a file of text."""
-        return await self.put(text.encode(encoding), path, timeout=timeout)
+        """Make a file of text, line ends as they are, in place of what was there. Raises what `put` raises."""
+        try:
+            data = text.encode(encoding)
+        except (UnicodeError, LookupError) as error:
+            raise TransferError(f"the text for {path!r} cannot be written in {encoding} ({error})") from None
+        return await self.put(data, path, timeout=timeout)
