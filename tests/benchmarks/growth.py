@@ -63,11 +63,11 @@ class Growth:
     def rows(self) -> list[list[str]]:
         """A row for each amount."""
         fixed, each = self.line()
-        return [
-            [f"{amount:,}", f"{seconds:.4f}", f"{seconds / amount * 1e6:,.2f}", f"{self.cpu[amount] / amount * 1e6:,.2f}",
-             f"{seconds / (fixed + each * amount):.2f} x"]
-            for amount, seconds in self.seconds.items()
-        ]  # fmt: skip
+        rows = []
+        for amount, seconds in self.seconds.items():
+            per_one = [f"{seconds / amount * 1e6:,.2f}", f"{self.cpu[amount] / amount * 1e6:,.2f}"]
+            rows.append([f"{amount:,}", f"{seconds:.4f}", *per_one, f"{seconds / (fixed + each * amount):.2f} x"])
+        return rows
 
     def panel(self) -> Lines:
         """Its figure."""

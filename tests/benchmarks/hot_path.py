@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import math
 import os
 import statistics
@@ -20,14 +21,16 @@ import time
 import tty
 from typing import TYPE_CHECKING
 
-from belay_py import DeviceSession
+from belay_py import DeviceSession, DeviceSessionManager
 from belay_py.session import nonces
 from belay_py.session.execution import ExecutionResult, encode_code
 from belay_py.sync import DeviceSession as BlockingSession
+from belay_py.testing import ScriptedBoard
 from belay_py.transports import LinkOptions, open_transport
 
+from . import targets
 from .exec import Floor, instant_board
-from .pages import PAGE, machine, replace_part, table
+from .pages import PAGE, keep, machine, replace_part, table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -227,6 +230,23 @@ async def pieces(path: str, count: int) -> dict[str, float]:
         return seen
 
 
+async def leases(count: int) -> float:
+    """Microseconds of a lease and its release, of a board that is ready, more than those of an empty block."""
+    async with DeviceSessionManager() as manager:
+        board = ScriptedBoard()
+        await manager.create_session("x", board.port, check_after=3600.0)
+
+        async def lease() -> None:
+            async with manager.lease("x"):
+                pass
+
+        async def nothing() -> None:
+            async with contextlib.nullcontext():
+                pass
+
+        return statistics.median([(await repeat(lease, count) - await repeat(nothing, count)) * 1e6 for _ in range(9)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=41, help="rounds of interleaved blocks (default 41)")
@@ -241,6 +261,7 @@ def main() -> None:
                 if number:  # the first round warms everything up
                     taken[name].append(took * 1e6)
         alone = asyncio.run(pieces(path, 20_000))
+    leased = asyncio.run(leases(20_000))
     floor = before = taken["write and read"]
     rows = []
     for name, times in taken.items():
@@ -253,10 +274,18 @@ def main() -> None:
         f"Measured with: {machine()}; {options.rounds} rounds of {options.count} executions.",
         table(["layer, with all above it", "µs", "its own µs", "by the floor"], rows),
         table(["piece, alone", "µs"], [[name, f"{took:.2f}"] for name, took in alone.items()]),
+        f"A lease of a board that is ready, and its release: {leased:.2f} µs.",
     ])  # fmt: skip
     sys.stdout.write(text + "\n")
     if options.write:
+        session, blocking = taken["`DeviceSession.execute`"], taken["blocking face"]
+        keep("hot path", {
+            "direct": statistics.median(one / least for one, least in zip(session, floor, strict=True)),
+            "blocking": statistics.median(one - other for one, other in zip(blocking, session, strict=True)),
+            "lease": leased,
+        })  # fmt: skip
         replace_part(PAGE, "hot path", text)
+        targets.write(PAGE)
 
 
 if __name__ == "__main__":

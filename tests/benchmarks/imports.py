@@ -20,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from .pages import PAGE, machine, replace_part, table
+from . import targets
+from .pages import PAGE, keep, machine, replace_part, table
 from .peers.installs import TOOLS, NotInstalled, Tool, environment_of, installed, python_of
 
 ROOT = Path(__file__).parents[2]
@@ -88,14 +89,21 @@ def main() -> None:
         ["a bare interpreter, which the others do not include", f"{statistics.median(bare):.1f}", f"{min(bare):.1f}"]
     ]
     rows += [[name, f"{statistics.median(times):.1f}", f"{min(times):.1f}"] for name, times in taken.items()]
+    core = sizes()
     text = "\n\n".join([
         f"Measured with: {machine()}; {options.rounds} rounds.",
         table(["milliseconds", "median", "least"], rows),
-        table(["a core install", "distributions", "MB"], sizes()),
+        table(["a core install", "distributions", "MB"], core),
     ])  # fmt: skip
     sys.stdout.write(text + "\n")
     if options.write:
+        keep("imports", {
+            "package": statistics.median(taken["`import belay_py`"]),
+            "session": statistics.median(taken["`from belay_py import DeviceSession`"]),
+            "distributions": core[0][1],
+        })  # fmt: skip
         replace_part(PAGE, "imports", text)
+        targets.write(PAGE)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 from pathlib import Path
+from typing import Any
+
+from .compiled import cache
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 FIGURES = PAGE.parent / "figures"
@@ -36,3 +40,18 @@ def machine() -> str:
         f"{os.cpu_count()} processors ({platform.machine()}), {platform.system()}, "
         f"{platform.python_implementation()} {platform.python_version()}{load}"
     )
+
+
+def keep(name: str, values: dict[str, Any]) -> None:
+    """Keep what a command has measured in the user's cache, for other parts of the page."""
+    path = cache() / f"{name}.json"
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(values), encoding="utf-8")
+    part.replace(path)
+
+
+def kept(name: str) -> dict[str, Any]:
+    """Give what `keep` kept; nothing where it has not yet."""
+    path = cache() / f"{name}.json"
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return values

@@ -11,13 +11,12 @@ page, with its figures beside it. ``--report`` only does the last.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.compiled import cache
-from tests.benchmarks.pages import FIGURES, PAGE, replace_part
+from tests.benchmarks import targets
+from tests.benchmarks.pages import FIGURES, PAGE, keep, kept, replace_part
 
 from . import report
 from .boards import BOARDS
@@ -26,7 +25,6 @@ from .links import LINKS, accuracy
 from .measuring import Plan, measure, say
 
 QUICK = Plan(size=16384, rounds=5, seconds=0.25, connects=1, transfers=1)
-KEPT = "peers.json"
 
 
 def words(known: dict[str, Any]) -> Any:
@@ -54,10 +52,9 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="measure nothing, write what is kept")
     parser.add_argument("--forget", action="store_true", help="forget what is kept first")
     options = parser.parse_args()
-    kept = cache() / KEPT
     results: dict[str, Any] = {"wires": {}, "installs": {}, "sections": {}}
-    if kept.exists() and not options.forget:
-        results = json.loads(kept.read_text())
+    if not options.forget:
+        results |= kept("peers")
     if not options.report:
         links = options.links or (["direct", "115200"] if options.quick else list(LINKS))
         tools = ["floor", *(name for name in options.tools if name != "floor")]
@@ -72,18 +69,18 @@ def main() -> None:
             if LINKS[name].baudrate:
                 results["wires"][name] = accuracy(LINKS[name])
         for board in options.boards:
-            for name in links:
+            # The emulated Pico is slower than the wires, which are left out unless somebody asks for them.
+            for name in links if board == "virtual" or options.links else links[:1]:
                 say(f"{board}, {name}")
                 results["sections"][f"{board} {name}"] = measure(
                     board, LINKS[name], tools, QUICK if options.quick else Plan()
                 )
-                part = kept.with_suffix(".part")
-                part.write_text(json.dumps(results))
-                part.rename(kept)
+                keep("peers", results)
     if not results["sections"]:
         sys.exit("nothing was measured yet; run this without --report")
     figures = FIGURES if options.output == PAGE else options.output.parent / "figures"
     replace_part(options.output, "peers", report.write(results, figures))
+    targets.write(options.output)
     say(f"written to {options.output.name}")
 
 

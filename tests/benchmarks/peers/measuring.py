@@ -136,6 +136,7 @@ def _connects(seats: list[Seat], plan: Plan) -> None:
             if number and answer:  # in the first round modules are imported
                 seat.note("connect", answer["seconds"])
                 seat.note("connect cpu", answer["cpu"])
+                seat.note("connect said", answer["said"])
 
 
 def _executions(seats: list[Seat], plan: Plan) -> None:

@@ -31,6 +31,7 @@ def obey(driver: Driver, order: dict[str, Any]) -> dict[str, Any]:
     busy, began = time.process_time(), time.perf_counter()
     if what == "connect":
         driver.connect()
+        answer["said"] = driver.said
     elif what == "close":
         driver.close()
     elif what == "execute":

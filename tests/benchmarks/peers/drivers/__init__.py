@@ -25,6 +25,8 @@ class Driver(ABC):
         self.baudrate = baudrate
         self.loses = loses
         """Whether the link is a UART, which loses what the board does not read in time."""
+        self.said = 0
+        """Bytes both ways of the latest connect, where the tool counts them."""
 
     @abstractmethod
     def connect(self) -> None:

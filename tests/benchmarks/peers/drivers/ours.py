@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import LEAST, Driver
 
@@ -21,6 +21,7 @@ class Ours(Driver):
         self._runner = asyncio.Runner()
         self._session = DeviceSession(self.port, baudrate=self.baudrate)
         self._runner.run(self._session.connect())
+        self.said = self._session.statistics.bytes_sent + self._session.statistics.bytes_received
 
     def close(self) -> None:
         self._runner.run(self._session.close())
@@ -56,8 +57,9 @@ class OursBlocking(Driver):
     def connect(self) -> None:
         from belay_py.sync import DeviceSession
 
-        self._session = DeviceSession(self.port, baudrate=self.baudrate)
+        self._session: Any = DeviceSession(self.port, baudrate=self.baudrate)
         self._session.connect()
+        self.said = self._session.statistics.bytes_sent + self._session.statistics.bytes_received
 
     def close(self) -> None:
         self._session.close()
