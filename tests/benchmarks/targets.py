@@ -31,7 +31,7 @@ def _connecting(link: str) -> list[str]:
     what = f"connect, {LINKS[link].title}: two round trips, the bytes' time on the wire, and 10 ms"
     section: dict[str, Any] = kept("peers").get("sections", {}).get(f"virtual {link}", {})
     ours = section.get("tools", {}).get("belay_py", {})
-    if not ours.get("connect"):
+    if not ours.get("connect said"):
         return [what, "", "not measured yet", ""]
     wire = LINKS[link]
     on_the_wire = 10 * median(ours["connect said"]) / wire.baudrate if wire.baudrate else 0.0

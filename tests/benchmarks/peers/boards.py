@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def virtual(link: Link) -> Iterator[str]:
-    """MicroPython 1.29 by WebAssembly. On a UART its receive ring of 260 bytes loses what comes too fast."""
-    options = VirtualBoardOptions(overrun="drop" if link.loses else "stall")
+    """MicroPython 1.29 by WebAssembly. On a UART its receive ring of 260 bytes loses what comes too fast.
+
+    The heap is that of a board with a little external memory. By default it is 32 MB, and to ask how much of that is
+    free, which every connect does, takes the board itself 20 ms.
+    """
+    options = VirtualBoardOptions(overrun="drop" if link.loses else "stall", memory=4 << 20)
     with BoardProcess(None, options) as board:
         master, slave = os.openpty()
         tty.setraw(slave)

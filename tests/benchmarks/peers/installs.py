@@ -40,6 +40,7 @@ TOOLS = {
     tool.name: tool
     for tool in (
         Tool("floor", "floor", "floor:Floor"),
+        Tool("plain", "floor, unmarked", "floor:PlainFloor"),
         Tool("belay_py", "belay_py", "ours:Ours"),
         Tool("blocking", "belay_py, blocking", "ours:OursBlocking"),
         Tool("mpremote", "mpremote", "tools:Mpremote", "mpremote==1.29.0"),

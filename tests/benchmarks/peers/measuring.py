@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .links import Link
 
 OURS = ("floor", "belay_py", "blocking")
+EXECUTING_ONLY = ("plain",)
+"""A marker makes no difference to a file."""
 CODE = "pass"
 
 
@@ -113,7 +115,7 @@ def measure(board: str, link: Link, tools: list[str], plan: Plan) -> dict[str, A
         _connects(seats, plan)
         _executions(seats, plan)
         for file in _files(folder, plan.size):
-            _transfers(seats, file, plan)
+            _transfers([seat for seat in seats if seat.tool.name not in EXECUTING_ONLY], file, plan)
     return {
         "board": board, "link": link.name, "size": plan.size,
         "tools": {seat.tool.name: {**seat.taken, "failed": seat.failed} for seat in seats},

@@ -11,6 +11,7 @@ from tests.benchmarks.pages import machine, table
 from .boards import TITLES
 from .installs import TOOLS
 from .links import LINKS
+from .measuring import EXECUTING_ONLY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,8 @@ def _transfers(sections: list[dict[str, Any]]) -> str:
         floor = section["tools"].get("floor", {})
         rows = []
         for name, tool in section["tools"].items():
+            if name in EXECUTING_ONLY:
+                continue
             row = [TOOLS[name].title]
             for move in MOVES:
                 times = tool.get(move)
@@ -146,11 +149,13 @@ def _draw(sections: list[dict[str, Any]], figures: Path) -> None:
     draw(panels, figures / "execute.svg")
     panels = []
     for section in sections:
-        if section["board"] != "virtual":
+        if section["board"] != "virtual" or section["link"] == "direct":
             continue
         for move in ("put random", "put text", "get random"):
             rows = []
             for name, tool in section["tools"].items():
+                if name in EXECUTING_ONLY:
+                    continue
                 value = median(tool[move]) if move in tool else None
                 rows.append((TOOLS[name].title, value, f"{_seconds(value)} s" if value else "failed"))
             panels.append(Bars(f"{move}, {section['size'] // 1024} KiB: {LINKS[section['link']].title}", rows, marked))
