@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from belay_py.session.errands import Kit, kit
+from belay_py.session.files import sizes
 
 if TYPE_CHECKING:
     from belay_py.session.files.abilities import Abilities
@@ -25,7 +26,6 @@ LAST: Final = 0x40
 """In a frame's first byte: the block ends with it."""
 DEFLATED: Final = 0x20
 """In a frame's first byte: the block is deflated."""
-
 # H makes what is updated, X tells it.
 _SHA256: Final = """
 try:from hashlib import sha256 as H
@@ -54,11 +54,12 @@ def X(k):return'%04x%04x'%(k.c,k.a)
 _HASHES: Final = {"sha256": _SHA256, "crc32": _CRC32, "adler32": _ADLER32}
 
 # F: the open part, P its path, T the target's. c closes, h hashes the first n bytes of a file.
-# b begins: t target, d its folder, q the part's name, s and r the names in t if that is a folder, z how large a part may
-# be to go on from. stat tells of names that cannot be; a missing file is 2, Emscripten's number for it 44.
+# b begins: t target, d its folder, q the part's name, s and r the names in t if that is a folder, z how large a part
+# may be to go on from. stat tells of names that cannot be; a missing file is 2, Emscripten's number for it 44.
 # n begins anew, w writes blocks, y closes and removes the part.
 # e ends: FAT (17; 20 is Emscripten's number) may refuse to rename onto a file.
-_PUT: Final = """
+_PUT: Final = (
+    """
 import os
 F=None
 def c():
@@ -109,7 +110,8 @@ def n():
 def y():
  c()
  os.remove(P)
-""", """
+""",
+    """
 def w(m,*a):
  for x in a:
   if m&2:x=B(x)
@@ -125,7 +127,8 @@ def e(x):
   if e.args[0]not in(17,20):raise
   os.remove(T)
   os.rename(P,T)
-"""
+""",
+)
 _BASE64: Final = """
 try:from binascii import a2b_base64 as B
 except ImportError:from ubinascii import a2b_base64 as B
@@ -228,41 +231,29 @@ def o(x):sys.stdout.write(''.join('%%02x'%%i for i in x)+'\\n')
 """
 
 
-def wbits(abilities: Abilities) -> int:
-    """Return the size of deflate's window that the board has memory for, as a power of two."""
-    return 9 if abilities.small else 12
-
-
-def frame(abilities: Abilities) -> int:
-    """Return how many bytes one frame of binary data has at most."""
-    return 256 if abilities.small else 1024
-
-
-def _buffer(abilities: Abilities) -> int:
-    return 192 if abilities.small else 3072  # base64 of each is without padding
-
-
 def _make(letter: str, *parts: str) -> Kit:
-    return kit(letter, "KIT={}", *(f"exec(r'''{part.strip()}''',KIT)" for part in parts))
+    # The name comes last: a kit that was cut half-way must not look whole.
+    fill = (f"exec(r'''{part.strip()}''',KIT_)" for part in parts)
+    return kit(letter, "KIT_={}", *fill, "KIT=KIT_\ndel KIT_")
 
 
 @lru_cache(16)
 def put_kit(abilities: Abilities) -> Kit:
     """Return the kit that puts files on a board of these abilities."""
-    values = {"buffer": _buffer(abilities), "wbits": wbits(abilities)}
+    values = {"buffer": sizes.buffer(abilities), "wbits": sizes.wbits(abilities)}
     parts = [_HASHES[abilities.hash], *(part % values for part in _PUT)]
     if abilities.base64:
         parts.append(_BASE64)
     if abilities.inflate:
         parts.append(_INFLATE[abilities.inflate] % values)
     if abilities.binary_stdin:
-        parts.append(_BINARY % {"frame": frame(abilities)})
+        parts.append(_BINARY % {"frame": sizes.frame(abilities)})
     return _make("u", *parts)
 
 
 @lru_cache(16)
 def get_kit(abilities: Abilities) -> Kit:
     """Return the kit that gets files from a board of these abilities."""
-    values = {"buffer": _buffer(abilities)}
+    values = {"buffer": sizes.buffer(abilities)}
     out = _RAW_OUT if abilities.binary_stdout else _BASE64_OUT if abilities.writes_base64 else _HEX_OUT
     return _make("d", _HASHES[abilities.hash], _GET % values, out % ())

@@ -12,7 +12,7 @@ from belay_py.session.files import boardside
 from belay_py.session.files.abilities import abilities_of
 from belay_py.session.files.hashes import Hash
 from belay_py.session.files.pacing import Pace
-from belay_py.session.files.problems import FORGOTTEN, explain
+from belay_py.session.files.problems import explain
 from belay_py.session.files.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ class Download:
         try:
             told = await self._move(abilities)
         except ExecutionError as error:
-            problem = await explain(self._errand, error, self._path)
-            if error.type in ("NameError", "AttributeError", "KeyError"):
-                raise TransferError(FORGOTTEN) from error
-            raise problem from error
+            raise await explain(self._errand, error, self._path) from error
         if self._done != self._size or told != self._hash.told():
             raise TransferError(
                 f"{self._path!r} came damaged, or was changed on the board meanwhile; get it again, on a noisy wire "
@@ -84,7 +81,7 @@ class Download:
         call = kit.name.encode()
         pace = Pace(self._errand.standing.options, _MOST if abilities.binary_stdout else _MOST_AS_TEXT)
         answer = self._answer if abilities.binary_stdout else self._answer_as_text
-        code = b"%s['s'](%s,%%d)" % (call, ascii(self._path).encode())
+        code = b"%s['s'](%s,%%d)" % (call, ascii(self._path).replace("%", "%%").encode())
         await self._errand.use(kit)
         while True:
             self._loose.clear()

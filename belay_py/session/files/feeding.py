@@ -74,7 +74,7 @@ class Feed:
                 self._tell(frame)
 
     def _cut(self, frames: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-        """Yield each frame in the pieces that have a credit, the last of each with the frame's index, others with -1."""
+        """Yield the pieces that have a credit each, the last one of a frame with its index, others with -1."""
         for index, frame in enumerate(frames):
             starts = range(HEAD, len(frame), self.piece)
             for start in starts:

@@ -23,12 +23,18 @@ class Pace:
     def __init__(self, options: DeviceSessionOptions, most: int) -> None:
         self._patience = min(options.operation_timeout, 60.0)
         self._most = most
+        self._limit = 1 << 62
         self.size = self._within(options.baudrate / _BITS * self._patience / _FIRST_SHARE)
 
     def seen(self, size: int, seconds: float, most: int | None = None) -> None:
         """Note how long the latest execution took; ``most`` is the new limit, if that changes."""
-        self._most = most or self._most
+        self._most = min(most or self._most, self._limit)
         self.size = self._within(size / max(seconds, 1e-6) * self._patience / _SHARE)
+
+    def halve(self) -> bool:
+        """Go on with half as much, and no more from now on; return whether that is enough to be worth it."""
+        self._limit = self.size = self.size // 2
+        return self.size >= _LEAST // 2
 
     def _within(self, size: float) -> int:
         return int(max(min(size, self._most), min(_LEAST, self._most)))

@@ -55,9 +55,8 @@ _ADVICE: Final = {
     "ENFILE": "a program on the board has too many files open; close some, or reset the board",
     "EIO": "the board cannot read or write its file system; it may be damaged",
 }
-FORGOTTEN: Final = (
-    "the board no longer knows of the transfer: it restarted, or a program there took it away; do it again"
-)
+_FORGOTTEN: Final = ("NameError", "AttributeError", "KeyError")
+"""What code of ours raises on a board that has lost the kit, or what that knew."""
 
 
 async def explain(errand: Errand, error: ExecutionError, path: str) -> TransferError | ExecutionError:
@@ -66,7 +65,7 @@ async def explain(errand: Errand, error: ExecutionError, path: str) -> TransferE
     if not isinstance(problem, RemoteFileNotFound) or path.count("/", 1) == 0:
         return problem
     folders = [path[:index] for index, character in enumerate(path) if character == "/" and index]
-    code = f"import os\nfor p in {ascii(folders)}:\n if not os.stat(p)[0]&0x4000:raise OSError('ENOTDIR')"
+    code = f"import os\nfor p in {folders!a}:\n if not os.stat(p)[0]&0x4000:raise OSError('ENOTDIR')"
     try:
         await errand.run(code.encode())
     except ExecutionError as found:
@@ -91,6 +90,10 @@ def remote_error(error: ExecutionError, path: str) -> TransferError | ExecutionE
     """
     if error.type == "MemoryError":
         return TransferError(f"the board has no memory for moving {path!r}; reset it, or free what a program keeps")
+    if error.type in _FORGOTTEN:
+        return TransferError(
+            "the board no longer knows of the transfer: it restarted, or a program there took it away; do it again"
+        )
     if error.type != "OSError":
         return error
     name = errno_name(error)

@@ -14,7 +14,7 @@ Encoding: TypeAlias = Literal[
     "binary", "literal", "base64", "deflate+binary", "deflate+literal", "deflate+base64"
 ]  # fmt: skip
 """How a file's bytes are written for the wire; see `belay_py.session.files.encodings`."""
-ENCODINGS: tuple[str, ...] = get_args(Encoding)
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 
 @dataclass(frozen=True, slots=True)

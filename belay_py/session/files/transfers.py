@@ -15,7 +15,7 @@ from belay_py.session.files.upload import Upload
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from belay_py.session.errands import Errand
     from belay_py.session.files.host import Source
@@ -59,7 +59,7 @@ class Transfers(OfSession):
             upload = Upload(errand, content, place, encoding=encoding, verify=verify, progress=progress)
             return await upload.run()
 
-        return await self._session._errand(work, timeout, idempotent=True)
+        return await self._do(work, timeout)
 
     @overload
     async def get(
@@ -118,7 +118,12 @@ class Transfers(OfSession):
             again()  # a retry begins anew
             return await Download(errand, source, write, progress=progress).run()
 
-        return await self._session._errand(work, timeout, idempotent=True)
+        return await self._do(work, timeout)
+
+    async def _do(self, work: Callable[[Errand], Awaitable[Transfer]], timeout: float | None) -> Transfer:
+        # A second put of the same content, or a second get, changes nothing: policies may try them again.
+        run = self._session._errand  # noqa: SLF001  it is the session's for what is built on it, as this is
+        return await run(work, timeout, idempotent=True)
 
     async def read_bytes(self, path: str, *, timeout: float | None = None) -> bytes:
         """Return a file's content. Raises what `get` raises."""
@@ -130,7 +135,9 @@ class Transfers(OfSession):
         try:
             return content.decode(encoding)
         except (UnicodeError, LookupError) as error:
-            raise TransferError(f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes") from None
+            raise TransferError(
+                f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes"
+            ) from None
 
     async def write_bytes(
         self, path: str, data: bytes | bytearray | memoryview, *, timeout: float | None = None
