@@ -11,9 +11,11 @@ from belay_py.cli.clock import set_time
 from belay_py.cli.code import eval_, exec_
 from belay_py.cli.code import run as run_
 from belay_py.cli.config import config
+from belay_py.cli.copying import cat, get, put, sync
 from belay_py.cli.detect import detect
 from belay_py.cli.devices import devices
 from belay_py.cli.endings import USAGE, complain
+from belay_py.cli.files import df, hash_, ls, mkdir, mv, rm, touch
 from belay_py.cli.info import info
 from belay_py.cli.journal import journal
 from belay_py.cli.monitor import monitor
@@ -50,8 +52,8 @@ def _program(
 ) -> None:
     """Run code on MicroPython boards, real or virtual.
 
-    Exit status: 0 success, 1 the board's code raised an exception, 2 usage, 3 no device, 4 the device was lost or a
-    timeout passed, 130 Ctrl-C.
+    Exit status: 0 success, 1 the board's code raised an exception or a file could not be moved, 2 usage, 3 no device,
+    4 the device was lost or a timeout passed, 130 Ctrl-C.
     """
     del version
     if context.invoked_subcommand is None:
@@ -64,6 +66,17 @@ _app.command("eval")(eval_)
 _app.command("run")(run_)
 _app.command("repl")(repl)
 _app.command("monitor")(monitor)
+_app.command("put")(put)
+_app.command("get")(get)
+_app.command("cat")(cat)
+_app.command("ls")(ls)
+_app.command("rm")(rm)
+_app.command("mkdir")(mkdir)
+_app.command("mv")(mv)
+_app.command("touch")(touch)
+_app.command("df")(df)
+_app.command("hash")(hash_)
+_app.command("sync")(sync)
 _app.command("info")(info)
 _app.command("set-time")(set_time)
 _app.command("devices")(devices)

@@ -1,7 +1,7 @@
 """How a command ends: one line on stderr and an exit status, never a Python traceback for what is no bug of ours.
 
 0   it went well
-1   the device's code raised an exception; its traceback is on stderr
+1   the device's code raised an exception, whose traceback is on stderr; or a file could not be moved or changed
 2   the command line asks for what cannot be
 3   there is no device, or it cannot be reached
 4   the device was lost, or a deadline passed
@@ -36,6 +36,7 @@ READER_GONE = 141
 
 _STATUS: tuple[tuple[type[errors.BelayError], int], ...] = (
     (errors.ExecutionError, DEVICE_EXCEPTION),
+    (errors.TransferError, DEVICE_EXCEPTION),
     (errors.SettingsError, USAGE),
     (errors.JournalError, USAGE),
     (errors.InvalidCode, USAGE),
@@ -84,7 +85,7 @@ def _run(verb: Callable[[], None]) -> int:
     except errors.BelayError as error:
         # A settings file may have several things wrong with it, each in a line of its own.
         for said in str(error).splitlines() if isinstance(error, errors.SettingsError) else [error]:
-            complain(said)
+            complain(f"{said.filename}: {said.strerror}" if isinstance(said, errors.RemoteFileError) else said)
         return status_of(error)
     except KeyboardInterrupt as stop:
         number = stop.signal_number if isinstance(stop, Stopped) else signal.SIGINT

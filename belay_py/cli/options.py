@@ -24,19 +24,18 @@ def seconds(text: str | float) -> float:
         raise typer.BadParameter(f"{error}; inf is no limit.") from error
 
 
+_PORT_HELP = (
+    "A path (/dev/ttyACM0, COM3), usb:VID:PID[:SERIAL], socket://HOST:PORT, rfc2217://HOST:PORT, "
+    "process:COMMAND or virtual:. Without it, the only board that is plugged in."
+)
 Port = Annotated[
     str | None,
-    typer.Option(
-        "--port",
-        "-p",
-        envvar=PORT_VARIABLE,
-        metavar="PORT",
-        help="A path (/dev/ttyACM0, COM3), usb:VID:PID[:SERIAL], socket://HOST:PORT, rfc2217://HOST:PORT, "
-        "process:COMMAND or virtual:. "
-        "Without it, the only board that is plugged in.",
-        show_default=False,
-    ),
+    typer.Option("--port", "-p", envvar=PORT_VARIABLE, metavar="PORT", help=_PORT_HELP, show_default=False),
 ]
+PortByName = Annotated[
+    str | None, typer.Option("--port", envvar=PORT_VARIABLE, metavar="PORT", help=_PORT_HELP, show_default=False)
+]
+"""The same where -p means what it means to everybody, as for mkdir."""
 Baudrate = Annotated[int, typer.Option("--baudrate", "-b", metavar="RATE", help="The speed of a serial port.")]
 Timeout = Annotated[
     float | None,

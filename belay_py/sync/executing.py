@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-async def _next(pieces: AsyncGenerator[_T]) -> _T | None:
+async def next_or_none(pieces: AsyncGenerator[_T]) -> _T | None:
     """`anext` with a default, as a coroutine, which is what a task takes."""
     return await anext(pieces, None)
 
@@ -128,7 +128,7 @@ class Executing(Face):
     def _iterate(self, pieces: AsyncGenerator[_T], code: str | bytes, filename: str | Path | None) -> Iterator[_T]:
         try:
             with located(code, filename):
-                while (piece := self._run(_next(pieces))) is not None:
+                while (piece := self._run(next_or_none(pieces))) is not None:
                     yield piece
         finally:
             self._run_if_alive(pieces.aclose())

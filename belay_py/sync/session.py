@@ -10,6 +10,7 @@ from belay_py.session import session as asynchronous
 from belay_py.session.building import options_of
 from belay_py.sync.executing import Executing
 from belay_py.sync.face import ObservableFace, call
+from belay_py.sync.files import Files
 from belay_py.sync.loop_thread import loop_thread
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class DeviceSession(Executing, ObservableFace):
 
     def _face_of(self, session: asynchronous.DeviceSession) -> DeviceSession:
         return self
+
+    @property
+    def files(self) -> Files:
+        """The board's files."""
+        return Files(self, self._session.files)
 
     @property
     def options(self) -> DeviceSessionOptions:

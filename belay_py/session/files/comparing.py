@@ -1,0 +1,114 @@
+"""Asking the board what it has of a folder: in one execution where its memory is enough, else in several."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from belay_py.errors import ExecutionError
+from belay_py.session.files.asking import ask, patience
+from belay_py.session.files.board_code import COMPARE, LOOK, answers
+from belay_py.session.files.entries import join
+from belay_py.session.files.tree import PORTION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from belay_py.session.errands import Errand
+    from belay_py.session.files.plans import Question
+    from belay_py.session.info import BoardInfo
+
+_T = TypeVar("_T")
+
+_LEAST_ROOM, _MOST_ROOM = 1024, 32768
+_SHARE = 16
+"""Which part of the board's free heap a question may have: it is there as code, as text and as a list at once."""
+_HASHED_PER_SECOND = 20_000  # bytes, by a slow board: software SHA-256 and a file system on SPI flash
+_LOOKED_AT_PER_SECOND = 20  # files, by one whose file system looks names up one by one
+
+
+class Comparing:
+    """One look at what the board has below ``target``. ``timeout`` is that of the whole errand."""
+
+    def __init__(self, errand: Errand, target: str, *, room: int, timeout: float | None, step: float) -> None:
+        self._errand = errand
+        self._target = target
+        self._room = room
+        self._timeout = timeout
+        self._step = step
+
+    async def run(self, questions: list[Question], *, others: bool) -> tuple[dict[str, str], list[tuple[str, bool]]]:
+        """Return an answer for each name, and with ``others`` what else there is, with whether it is a folder.
+
+        Raises `ExecutionError`.
+        """
+        said: dict[str, str] = {}
+        more: list[tuple[str, bool]] = []
+        left, most = questions, len(questions)
+        while left:
+            portion = next(portions(left[:most], self._room, _length))
+            at_once = len(portion) == len(questions)
+            try:
+                told = await self._compare(portion, others=others and at_once)
+            except ExecutionError as error:
+                if error.type != "MemoryError" or len(portion) == 1:
+                    raise
+                most = len(portion) // 2
+                continue
+            said.update((question.name, answer) for question, (answer,) in zip(portion, told, strict=False))
+            more += [(name, is_dir) for name, is_dir in told[len(portion) :]]
+            left = left[len(portion) :]
+            if others and not left and not at_once and said[""] == "d":
+                more = await self._walk()
+        return said, [(name, is_dir) for name, is_dir in more if name not in said]
+
+    async def _compare(self, portion: list[Question], *, others: bool) -> list[tuple[Any, ...]]:
+        text = "//".join(question.text for question in portion)
+        work = sum(int(question.size or 0) for question in portion) / _HASHED_PER_SECOND
+        work += len(portion) / _LOOKED_AT_PER_SECOND
+        limit = self._step + work if self._timeout is None else patience(self._timeout)
+        result = await ask(self._errand, COMPARE, "cmp", self._target, text, others, timeout=limit)
+        return answers(result)
+
+    async def _walk(self) -> list[tuple[str, bool]]:
+        """Return all that is below the target: its names are too many to be told apart on the board."""
+        found: list[tuple[str, bool]] = []
+        waiting, most, folder = [self._target], PORTION, ""
+        start = len(join(self._target, ""))
+        while waiting:
+            try:
+                result = await ask(self._errand, LOOK, "walk", waiting, most, timeout=patience(self._timeout))
+            except ExecutionError as error:
+                if error.type != "MemoryError" or most == 1:
+                    raise
+                most //= 2
+                continue
+            *entries, (waiting, _) = answers(result)
+            for about in entries:
+                if len(about) == 1:
+                    [folder] = about
+                else:
+                    found.append((join(folder, about[0])[start:], about[1]))
+        return found
+
+
+def room(info: BoardInfo) -> int:
+    """Return how many bytes of names one execution on a board may have."""
+    return min(max(_LEAST_ROOM, info.heap.free // _SHARE if info.heap else 0), _MOST_ROOM)
+
+
+def portions(items: Iterable[_T], most: int, length: Callable[[_T], int]) -> Iterator[list[_T]]:
+    """Yield the items in lists of no more than ``most`` bytes, but for items that are larger themselves."""
+    portion: list[_T] = []
+    size = 0
+    for item in items:
+        size += length(item)
+        if portion and size > most:
+            yield portion
+            portion, size = [], length(item)
+        portion.append(item)
+    if portion:
+        yield portion
+
+
+def _length(question: Question) -> int:
+    return len(question.text.encode()) + 2
