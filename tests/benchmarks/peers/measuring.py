@@ -45,7 +45,7 @@ class Plan:
     """What a block takes, if it has not done the most of it before."""
     most: int = 1000
     connects: int = 3
-    transfers: int = 3
+    transfers: int = 2
     """How often the floor and belay_py move each file; the others do it once, since they take so long."""
 
 
