@@ -104,7 +104,7 @@ class Errand:
         if standing.kits.get(kit.name) == standing.boot_epoch:
             return
         epoch = standing.boot_epoch
-        look = f"try:{kit.name}\nexcept NameError:print(0)".encode()
+        look = f"try:{kit.name}\nexcept NameError:exec('print(0)',{{}})".encode()  # programs redefine print
         if (await self.run(look)).output_bytes:
             for part in kit.parts:
                 await self.run(part)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = 4096
+_LONGEST_NAME = 255  # bytes: what the C library of the board has room for when it lists a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ class MemoryFiles:
             raise _error(errno.ENOENT, path) from None
 
     def _need_parent(self, path: str) -> None:
+        if len(path.rpartition("/")[2].encode(errors="surrogateescape")) > _LONGEST_NAME:
+            raise _error(errno.ENAMETOOLONG, path)
         if self._node(path.rpartition("/")[0] or "/") is not None:
             raise _error(errno.ENOTDIR, path)
 

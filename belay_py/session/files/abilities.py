@@ -13,25 +13,22 @@ if TYPE_CHECKING:
     from belay_py.session.errands import Errand
     from belay_py.session.standing import Standing
 
-# A letter for each thing that is there. Ports before MicroPython 1.21 have `uhashlib` and the like. It leaves nothing
-# behind in the board's globals.
+# A letter for each thing that is there. Ports before MicroPython 1.21 have `uhashlib` and the like. It runs in a
+# namespace of its own: a program may have names like `print`.
 _QUESTION: Final = b"""\
-def _belay_a():
- import sys
- r='~'
- for n in 'shashlib.sha256 cbinascii.crc32 abinascii.a2b_base64 ebinascii.b2a_base64 ddeflate.DeflateIO \
+exec(r'''import sys
+r='~'
+for n in 'shashlib.sha256 cbinascii.crc32 abinascii.a2b_base64 ebinascii.b2a_base64 ddeflate.DeflateIO \
 zzlib.decompress ros.rename'.split():
-  m,k=n[1:].split('.')
-  for p in '','u':
-   try:
-    getattr(__import__(p+m),k)
-    r+=n[0]
-    break
-   except(ImportError,AttributeError):pass
- if hasattr(sys.stdin,'buffer'):r+='b'
- print(r+';')
-_belay_a()
-del _belay_a
+ m,k=n[1:].split('.')
+ for p in '','u':
+  try:
+   getattr(__import__(p+m),k)
+   r+=n[0]
+   break
+  except(ImportError,AttributeError):pass
+if hasattr(sys.stdin,'buffer'):r+='b'
+print(r+';')''',{})
 """
 _ANSWER: Final = re.compile(rb"~([a-z]*);")
 _SMALL_HEAP = 32 << 10

@@ -6,7 +6,7 @@ import errno
 import hashlib
 from dataclasses import dataclass
 
-from belay_py.errors import RemoteFileError, SettingsError
+from belay_py.errors import RemoteFileError, RemoteIsADirectory, SettingsError
 from belay_py.text import shown
 
 
@@ -43,7 +43,7 @@ class Target:
             return cls(path, name)
         if not name:
             reason = "this is a folder's name, and the source has none to go by; write the file's whole path"
-            raise RemoteFileError(errno.EISDIR, reason, path)
+            raise RemoteIsADirectory(errno.EISDIR, reason, path)
         return cls(path + name, "")
 
     @property

@@ -37,4 +37,4 @@ def frame(abilities: Abilities) -> int:
 
 def buffer(abilities: Abilities) -> int:
     """Return how many bytes of a file are read at once; a multiple of 3, so that base64 needs no padding."""
-    return 192 if abilities.small else 3072
+    return 192 if abilities.small or not abilities.binary_stdout else 3072

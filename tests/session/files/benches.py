@@ -9,8 +9,14 @@ from belay_py import DeviceSession
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
 
 _T = TypeVar("_T")
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of what is in a folder of this computer."""
+    return sorted(each.name for each in folder.iterdir())
 
 
 class Bench:
