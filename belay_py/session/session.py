@@ -16,7 +16,6 @@ from belay_py.session.described import Described
 from belay_py.session.errands import Errand, deadline_of
 from belay_py.session.evaluation import Evaluations
 from belay_py.session.executing import Executing
-from belay_py.session.files import Files
 from belay_py.session.guarded import guard_of
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.options import ResetAtConnect
+    from belay_py.session.files import Files
     from belay_py.session.group import Group
 
 _T = TypeVar("_T")
@@ -76,6 +76,8 @@ class DeviceSession(Executing, Described, Monitored, Observable):
     @property
     def files(self) -> Files:
         """The board's files."""
+        from belay_py.session.files import Files  # noqa: PLC0415  20 modules that only files are worth
+
         return Files(self)
 
     # -- life ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ import pytest
 
 from belay_py import (
     DeviceSession,
+    Disconnected,
     NotSupported,
+    OutcomeUnknown,
     RemoteFileError,
     RemoteIsADirectory,
     RemoteNotADirectory,
@@ -19,6 +22,7 @@ from belay_py import (
 )
 from belay_py.session.files.ignoring import Ignore
 from belay_py.session.files.paths import part_name
+from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -216,6 +220,25 @@ async def test_a_sync_that_was_cut_goes_on(session: DeviceSession, tmp_path: Pat
         "/b": "2" * 100,
         "/c": "3" * 100,
     }
+
+
+async def test_a_sync_goes_on_when_the_board_was_unplugged(tmp_path: Path) -> None:
+    make(tmp_path, **{f"f{i}": f"{i}" * 2000 for i in range(9)})
+    async with VirtualBoard() as board, DeviceSession(board.port, enable_auto_reconnect=False) as session:
+        unplugging: list[asyncio.Task[None]] = []
+
+        def unplug(done: int, total: int | None) -> None:
+            if done >= 10_000 and not unplugging:
+                unplugging.append(asyncio.get_running_loop().create_task(board.unplug()))
+
+        with pytest.raises((Disconnected, OutcomeUnknown)):
+            await session.files.sync(tmp_path, progress=unplug)
+        await unplugging[0]
+        await board.replug()
+        await session.connect()
+        plan = await session.files.sync(tmp_path)
+        assert 5 <= len(plan.unchanged) < 9
+        assert await on_board(session) == {f"/f{i}": f"{i}" * 2000 for i in range(9)}
 
 
 async def test_what_a_cut_transfer_left_is_kept_for_the_next_one_and_else_deleted(
