@@ -41,11 +41,11 @@ class Plan:
     """Bytes of the files."""
     rounds: int = 7
     """Blocks of executions of each tool."""
-    seconds: float = 0.4
+    seconds: float = 0.3
     """What a block takes, if it has not done the most of it before."""
     most: int = 1000
     connects: int = 3
-    transfers: int = 2
+    transfers: int = 3
     """How often the floor and belay_py move each file; the others do it once, since they take so long."""
 
 
