@@ -3,8 +3,8 @@
 Run by hand, on a machine that does little else: ``python -m tests.benchmarks.growth [--quick] [--write]``.
 
 Boards are virtual ones, each a process; a straight line in the figures is a cost that is proportional. Beside each
-time stands what this process itself used of a processor, since the boards share the machine's processors with it. A
-line through the smallest and the largest point, ``fixed + each * n``, says how far the points between are from it.
+time stands what this process itself used of a processor, since the boards share the machine's processors with it. The
+line ``fixed + each * n`` is the one from which the times differ least, in proportion; how far they do is in the table.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import random
 import statistics
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from belay_py import DeviceSession
 
+from .exec import virtual_board
 from .figures import Lines, draw
 from .pages import FIGURES, PAGE, machine, replace_part, table
 
@@ -34,6 +35,10 @@ ON_EACH = 100
 """Executions on each board of many."""
 
 
+async def _nothing() -> None:
+    """Undo nothing."""
+
+
 @dataclass
 class Growth:
     """Seconds, and CPU seconds of this process, by how much was done."""
@@ -43,22 +48,34 @@ class Growth:
     seconds: dict[int, float] = field(default_factory=dict)
     cpu: dict[int, float] = field(default_factory=dict)
 
-    async def measure(self, amount: int, work: Callable[[], Awaitable[object]], runs: int) -> None:
-        """Do it several times and keep the median."""
+    async def measure(
+        self,
+        amount: int,
+        work: Callable[[], Awaitable[object]],
+        runs: int,
+        undo: Callable[[], Awaitable[object]] = _nothing,
+    ) -> None:
+        """Do it several times and keep the median; what undoes it does not count."""
         times, busy = [], []
         for _ in range(runs):
             used, began = time.process_time(), time.perf_counter()
             await work()
             times.append(time.perf_counter() - began)
             busy.append(time.process_time() - used)
+            await undo()
         self.seconds[amount], self.cpu[amount] = statistics.median(times), statistics.median(busy)
         sys.stderr.write(f"{self.title}: {amount}: {self.seconds[amount]:.4f} s, CPU {self.cpu[amount]:.4f} s\n")
 
     def line(self) -> tuple[float, float]:
-        """What it costs at all, and what each one costs."""
-        (least, fast), *_, (most, slow) = self.seconds.items()
-        each = (slow - fast) / (most - least)
-        return fast - each * least, each
+        """What it costs at all, and what each one costs: the line from which the times differ least, in proportion."""
+        points = [(amount, seconds, seconds**-2) for amount, seconds in self.seconds.items()]
+        whole = sum(weight for *_, weight in points)
+        across = sum(amount * weight for amount, _, weight in points) / whole
+        up = sum(seconds * weight for _, seconds, weight in points) / whole
+        each = sum((amount - across) * (seconds - up) * weight for amount, seconds, weight in points) / sum(
+            (amount - across) ** 2 * weight for amount, _, weight in points
+        )
+        return up - each * across, each
 
     def rows(self) -> list[list[str]]:
         """A row for each amount."""
@@ -113,14 +130,15 @@ async def executions(most: int) -> Growth:
 
 
 async def boards(most: int) -> tuple[Growth, Growth]:
-    connecting = Growth("boards started and connected at once", "boards")
+    connecting = Growth("boards connected at once", "boards")
     running = Growth(f"{ON_EACH} executions on each of so many boards at once", "boards")
-    for count in (count for count in BOARDS if count <= most):
-        async with AsyncExitStack() as stack:
-            sessions = [DeviceSession("virtual:", connection_timeout=120) for _ in range(count)]
+    with ExitStack() as started:
+        ports = [started.enter_context(virtual_board()) for _ in range(most)]
+        for count in (count for count in BOARDS if count <= most):
+            sessions = [DeviceSession(port, connection_timeout=120) for port in ports[:count]]
 
-            async def begin(stack: AsyncExitStack = stack, sessions: list[DeviceSession] = sessions) -> None:
-                await asyncio.gather(*(stack.enter_async_context(session) for session in sessions))
+            async def begin(sessions: list[DeviceSession] = sessions) -> None:
+                await asyncio.gather(*(session.connect() for session in sessions))
 
             async def one(session: DeviceSession) -> None:
                 for _ in range(ON_EACH):
@@ -129,9 +147,16 @@ async def boards(most: int) -> tuple[Growth, Growth]:
             async def all_of_them(sessions: list[DeviceSession] = sessions) -> None:
                 await asyncio.gather(*(one(session) for session in sessions))
 
-            await connecting.measure(count, begin, 1)
+            async def end(sessions: list[DeviceSession] = sessions) -> None:
+                await asyncio.gather(*(session.disconnect() for session in sessions))
+
+            await begin()
+            await end()
+            await connecting.measure(count, begin, 3, end)
+            await begin()
             await all_of_them()
             await running.measure(count, all_of_them, 3)
+            await asyncio.gather(*(session.close() for session in sessions))
     return connecting, running
 
 
