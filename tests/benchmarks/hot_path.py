@@ -2,10 +2,11 @@
 
 Run by hand, on a machine that does little else: ``python -m tests.benchmarks.hot_path [--rounds N] [--write]``.
 
-Two ways that check each other. *By layers*: the same exchange is done by bare system calls, then through an event loop,
-then through our transport, and so on up to the blocking face; each layer has in it all that stands before it, blocks of
-them are interleaved, and a layer's own cost is the median, over the rounds, of the difference to the one before. *By
-pieces*: what a layer calls once for each execution is called alone, many times, without any link.
+Three ways that check each other. *By layers* (`layers`): the same exchange is done by bare system calls, then through
+an event loop, then through our transport, and so on up to the blocking face; each layer has in it all that stands before
+it, blocks of them are interleaved, and a layer's own cost is the median, over the rounds, of the difference to the one
+before. *By steps*: the clock is looked at seven times on the way of one execution. *By pieces*: what an execution calls
+is called alone, many times, without any link.
 """
 
 from __future__ import annotations
@@ -13,147 +14,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import math
-import os
 import statistics
 import sys
 import time
-import tty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from belay_py import DeviceSession, DeviceSessionManager
 from belay_py.session import nonces
 from belay_py.session.execution import ExecutionResult, encode_code
-from belay_py.sync import DeviceSession as BlockingSession
 from belay_py.testing import ScriptedBoard
-from belay_py.transports import LinkOptions, open_transport
 
 from . import targets
-from .exec import Floor, instant_board
+from .exec import instant_board
+from .layers import LAYERS, repeat
 from .pages import PAGE, keep, machine, replace_part, table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    Run = Callable[[], Awaitable[object]]
-
-REQUEST = b"\x05A\x01pass\n_q(b'abcd')\x04"
-END = b"\x04\x04>"
 ANSWER = b"R\x01\x80\x00\x01\x04abcd\x04\x04>"
-
-
-class Whole(asyncio.Protocol):
-    """Sets a future when the end of an answer has come; knows nothing else."""
-
-    waiter: asyncio.Future[None]
-
-    def data_received(self, data: bytes) -> None:
-        if data.endswith(END) and not self.waiter.done():
-            self.waiter.set_result(None)
-
-
-async def repeat(run: Run, count: int) -> float:
-    """Give the seconds that one takes."""
-    start = time.perf_counter()
-    for _ in range(count):
-        await run()
-    return (time.perf_counter() - start) / count
-
-
-def by_system_calls(path: str, count: int) -> float:
-    floor = Floor(path, marked=True)
-    took = floor.block("pass", count)
-    floor.close()
-    return took
-
-
-async def by_the_loop(path: str, count: int) -> float:
-    """A reader's callback, one future for each exchange, bare reads and writes."""
-    loop, whole = asyncio.get_running_loop(), Whole()
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    tty.setraw(fd)
-    loop.add_reader(fd, lambda: whole.data_received(os.read(fd, 4096)))
-
-    async def exchange() -> None:
-        whole.waiter = loop.create_future()
-        os.write(fd, REQUEST)
-        await whole.waiter
-
-    whole.waiter = loop.create_future()
-    os.write(fd, b"\r\x03\x03\x01")
-    await asyncio.sleep(0.05)  # the banner ends in other bytes
-    took = await repeat(exchange, count)
-    loop.remove_reader(fd)
-    os.write(fd, b"\x02")
-    os.close(fd)
-    return took
-
-
-async def by_the_transport(path: str, count: int) -> float:
-    """The same, with the transport that sessions use."""
-    loop, whole = asyncio.get_running_loop(), Whole()
-    whole.waiter = loop.create_future()
-    transport = await open_transport(path, whole, LinkOptions())  # type: ignore[arg-type]  # asyncio names its own base
-
-    async def exchange() -> None:
-        whole.waiter = loop.create_future()
-        transport.write(REQUEST)
-        await whole.waiter
-
-    transport.write(b"\r\x03\x03\x01")
-    await asyncio.sleep(0.05)
-    took = await repeat(exchange, count)
-    transport.abort()
-    await asyncio.sleep(0.01)
-    return took
-
-
-async def by_the_session(path: str, count: int, layer: str) -> float:
-    """Through a connected session, at one of its layers."""
-    async with DeviceSession(path) as session:
-        channel = session._standing.channel
-        assert channel is not None
-        ways: dict[str, Run] = {
-            "channel": lambda: channel.execute(b"pass", math.inf),
-            "operations": lambda: session._operations.run(b"pass", None),
-            "session": lambda: session.execute("pass"),
-        }
-        return await repeat(ways[layer], count)
-
-
-def by_the_blocking_face(path: str, count: int) -> float:
-    with BlockingSession(path) as session:
-        session.execute("pass")
-        start = time.perf_counter()
-        for _ in range(count):
-            session.execute("pass")
-        return (time.perf_counter() - start) / count
-
-
-LAYERS: dict[str, tuple[str, Callable[[str, int], float]]] = {
-    "write and read": ("the floor: two system calls, and the board's answer", by_system_calls),
-    "event loop": (
-        "`epoll` besides the read, the reader's callback, a future, one more turn of the loop",
-        lambda path, count: asyncio.run(by_the_loop(path, count)),
-    ),
-    "transport": (
-        "checks of the link's state, the hand-over of what was read",
-        lambda path, count: asyncio.run(by_the_transport(path, count)),
-    ),
-    "channel and protocol": (
-        "the nonce, the marked code, the state machine both ways, the deadline's timer, the bytes counted",
-        lambda path, count: asyncio.run(by_the_session(path, count, "channel")),
-    ),
-    "operations": (
-        "the turn, the lifecycle's two moves, clocks, statistics, the result",
-        lambda path, count: asyncio.run(by_the_session(path, count, "operations")),
-    ),
-    "`DeviceSession.execute`": (
-        "arguments checked, code encoded and searched for control characters",
-        lambda path, count: asyncio.run(by_the_session(path, count, "session")),
-    ),
-    "blocking face": ("to the loop's thread and back, a task", by_the_blocking_face),
-}
 
 
 async def pieces(path: str, count: int) -> dict[str, float]:
@@ -230,6 +111,64 @@ async def pieces(path: str, count: int) -> dict[str, float]:
         return seen
 
 
+STEPS = (
+    "until something is sent: arguments, turn, lifecycle, nonce, code marked and framed",
+    "the write: bytes counted, link looked at, `os.write`",
+    "asleep: `epoll`, the board's answer, the wake-up, `os.read`",
+    "the answer: parsed, its future set, nothing more to send",
+    "a turn of the loop: `epoll` again, the task's callback",
+    "until the return: lifecycle, turn, clocks, statistics, the result",
+)
+
+
+async def steps(path: str, count: int) -> list[float]:
+    """Microseconds of each step, by looks at the clock where one ends and the next begins; the medians."""
+    async with DeviceSession(path) as session:
+        channel: Any = session._standing.channel
+        transport = channel._transport
+        write, deliver, exchange, clock = transport.write, transport._deliver, channel._exchange, time.perf_counter
+        marks: list[float] = []
+
+        def marked_write(data: bytes) -> None:
+            marks.append(clock())
+            write(data)
+            marks.append(clock())
+
+        def marked_deliver(data: bytes) -> None:
+            marks.append(clock())
+            deliver(data)
+            marks.append(clock())
+
+        async def marked_exchange(deadline: float) -> object:
+            event = await exchange(deadline)
+            marks.append(clock())
+            return event
+
+        transport.write, transport._deliver, channel._exchange = marked_write, marked_deliver, marked_exchange
+        taken: list[list[float]] = []
+        for _ in range(count):
+            marks.clear()
+            marks.append(clock())
+            await session.execute("pass")
+            marks.append(clock())
+            if len(marks) == len(STEPS) + 1:  # else the answer came in two reads
+                taken.append([(after - before) * 1e6 for before, after in itertools.pairwise(marks)])
+        transport.write, transport._deliver, channel._exchange = write, deliver, exchange
+    return [statistics.median(times) for times in zip(*taken, strict=True)]
+
+
+async def connects(path: str, count: int) -> float:
+    """Milliseconds from a new session to one that is ready, capabilities included."""
+    times = []
+    for _ in range(count):
+        session = DeviceSession(path)
+        start = time.perf_counter()
+        await session.connect()
+        times.append((time.perf_counter() - start) * 1e3)
+        await session.close()
+    return statistics.median(times)
+
+
 async def leases(count: int) -> float:
     """Microseconds of a lease and its release, of a board that is ready, more than those of an empty block."""
     async with DeviceSessionManager() as manager:
@@ -261,6 +200,8 @@ def main() -> None:
                 if number:  # the first round warms everything up
                     taken[name].append(took * 1e6)
         alone = asyncio.run(pieces(path, 20_000))
+        step_by_step = asyncio.run(steps(path, 20_000))
+        connected = asyncio.run(connects(path, 50))
     leased = asyncio.run(leases(20_000))
     floor = before = taken["write and read"]
     rows = []
@@ -273,8 +214,13 @@ def main() -> None:
     text = "\n\n".join([
         f"Measured with: {machine()}; {options.rounds} rounds of {options.count} executions.",
         table(["layer, with all above it", "µs", "its own µs", "by the floor"], rows),
+        table(["step, from the call to the return", "µs"], [
+            *([name, f"{took:.1f}"] for name, took in zip(STEPS, step_by_step, strict=True)),
+            ["all of it", f"{sum(step_by_step):.1f}"],
+        ]),
         table(["piece, alone", "µs"], [[name, f"{took:.2f}"] for name, took in alone.items()]),
-        f"A lease of a board that is ready, and its release: {leased:.2f} µs.",
+        f"A lease of a board that is ready, and its release: {leased:.2f} µs. Connecting to the board that answers at "
+        f"once, until what it can do is known: {connected:.2f} ms.",
     ])  # fmt: skip
     sys.stdout.write(text + "\n")
     if options.write:
@@ -283,6 +229,7 @@ def main() -> None:
             "direct": statistics.median(one / least for one, least in zip(session, floor, strict=True)),
             "blocking": statistics.median(one - other for one, other in zip(blocking, session, strict=True)),
             "lease": leased,
+            "connect": connected,
         })  # fmt: skip
         replace_part(PAGE, "hot path", text)
         targets.write(PAGE)

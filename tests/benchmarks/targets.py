@@ -51,7 +51,7 @@ def write(page: Path) -> None:
         _row("put of 64 KiB, text, 115,200 baud", 1.15, " x the deflate floor",
              _by_the_floor("115200", "put text", 65536)),
         _row("get of 64 KiB, random, 115,200 baud", 1.03, " x floor", _by_the_floor("115200", "get random", 65536)),
-        _connecting("direct"),
+        _row("connect, direct, a board that answers at once", 10, " ms", hot.get("connect")),
         _connecting("115200"),
         _row("lease and release, warm", 5, " µs", hot.get("lease")),
         _row("`import belay_py`", 80, " ms", imports.get("package")),
