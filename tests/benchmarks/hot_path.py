@@ -3,8 +3,8 @@
 Run by hand, on a machine that does little else: ``python -m tests.benchmarks.hot_path [--rounds N] [--write]``.
 
 Three ways that check each other. *By layers* (`layers`): the same exchange is done by bare system calls, then through
-an event loop, then through our transport, and so on up to the blocking face; each layer has in it all that stands before
-it, blocks of them are interleaved, and a layer's own cost is the median, over the rounds, of the difference to the one
+an event loop, then through our transport, and so on up to the blocking face; each layer has all those before it inside,
+blocks of them are interleaved, and a layer's own cost is the median, over the rounds, of the difference to the one
 before. *By steps*: the clock is looked at seven times on the way of one execution. *By pieces*: what an execution calls
 is called alone, many times, without any link.
 """
