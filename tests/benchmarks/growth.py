@@ -23,6 +23,7 @@ from belay_py import DeviceSession
 
 from .exec import virtual_board
 from .figures import Lines, draw
+from .files import some_text
 from .pages import FIGURES, PAGE, machine, replace_part, table
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ async def files(most: int, *, text: bool) -> Growth:
     growth = Growth(f"put of a file, {kind}", "bytes")
     async with DeviceSession("virtual:") as session:
         for size in (size for size in SIZES if size <= most):
-            data = (b"print('line', 1)  # of some text\n" * (size // 33 + 1))[:size] if text else random.randbytes(size)
+            data = some_text(size) if text else random.randbytes(size)
 
             async def work(data: bytes = data) -> None:
                 await session.files.put(data, "/file")

@@ -64,7 +64,7 @@ def test_the_floor_runs_code_and_moves_files(
     board = make_pty_board(overrun="drop" if loses else "stall")
     floor = Floor(board.port, 115_200, loses=loses)
     floor.connect()
-    for name, data in (("random.bin", random.Random(2).randbytes(3000)), ("text.txt", b"a line of text\n" * 300)):
+    for name, data in (("random.bin", random.Random(2).randbytes(3000)), ("text.txt", b"a line of text\n" * 600)):
         source, back = tmp_path / name, tmp_path / "back"
         source.write_bytes(data)
         floor.put(source, name)

@@ -2,8 +2,8 @@
 
 An execution sends the bytes that belay_py sends, its marker included. A file goes to the board as what it is, over
 standard input: in one piece where the link stalls, and where it loses bytes the board answers each block of 128 with a
-byte, two blocks being on their way. Text goes deflated (a window of 4 KiB), and the board inflates it when it has it
-all. A file comes from the board as what it is, its length asked for before.
+byte, two blocks being on their way. Text goes deflated in pieces of 4 KiB, which boards with little memory can take
+too, and the board inflates them when it has them all. A file comes from the board as what it is, its length asked for before.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ o=open('/{name}','wb')
 o.close()
 """
 _AS_IT_IS = "o.write(d)"
-_INFLATED = "import deflate,io\no.write(deflate.DeflateIO(io.BytesIO(d),deflate.RAW,12).read())"
+_INFLATED = """import deflate,io
+i=0
+for n in {sizes}:
+ o.write(deflate.DeflateIO(io.BytesIO(m[i:i+n]),deflate.RAW,12).read())
+ i+=n"""
+_PIECE = 4096
 _GIVE = """
 import sys
 o=open('/{name}','rb')
@@ -51,6 +56,11 @@ while 1:
 o.close()
 """
 _SIZE = "import os\nprint(os.stat('/{name}')[6])"
+
+
+def _deflated(data: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -12)
+    return deflate.compress(data) + deflate.flush()
 
 
 class Floor(Driver):
@@ -75,8 +85,8 @@ class Floor(Driver):
     def put(self, source: Path, name: str) -> None:
         data, keep = source.read_bytes(), _AS_IT_IS
         if source.suffix == ".txt":
-            deflate = zlib.compressobj(9, zlib.DEFLATED, -12)
-            data, keep = deflate.compress(data) + deflate.flush(), _INFLATED
+            pieces = [_deflated(data[start : start + _PIECE]) for start in range(0, len(data), _PIECE)]
+            data, keep = b"".join(pieces), _INFLATED.format(sizes=[len(piece) for piece in pieces])
         block = _WINDOW if self.loses else 4096
         seen = self._start(_TAKE.format(size=len(data), block=block, name=name, keep=keep))
         sent = 0
