@@ -3,7 +3,8 @@
 An execution sends the bytes that belay_py sends, its marker included. A file goes to the board as what it is, over
 standard input: in one piece where the link stalls, and where it loses bytes the board answers each block of 128 with a
 byte, two blocks being on their way. Text goes deflated in pieces of 4 KiB, which boards with little memory can take
-too, and the board inflates them when it has them all. A file comes from the board as what it is, its length asked for before.
+too, and the board inflates them when it has them all. A file comes from the board as what it is, its length asked for
+before.
 """
 
 from __future__ import annotations
