@@ -16,6 +16,7 @@ from .measuring import EXECUTING_ONLY
 if TYPE_CHECKING:
     from pathlib import Path
 
+_REASON = 100  # characters of what a tool says when it fails
 MOVES = ("put random", "get random", "put text", "get text")
 
 
@@ -111,7 +112,7 @@ def _failures(sections: list[dict[str, Any]]) -> str:
             for reason in tool["failed"].values():
                 told.setdefault((TOOLS[name].title, reason), []).append(f"{section['board']}, {section['link']}")
     lines = [
-        f"- {name} ({'; '.join(dict.fromkeys(where))}): `{reason.replace('`', chr(39))}`"
+        f"- {name} ({'; '.join(dict.fromkeys(where))}): `{reason.replace('`', chr(39))[:_REASON]}`"
         for (name, reason), where in told.items()
     ]
     return "What failed, with the reason that the tool gave:\n\n" + "\n".join(lines) if lines else "Nothing failed."
@@ -121,7 +122,8 @@ def write(results: dict[str, Any], figures: Path) -> str:
     """Draw the figures; give the page's part."""
     sections = list(results["sections"].values())
     wires = [
-        [LINKS[name].title, *(f"{value:.3f} x" for value in found.values())] for name, found in results["wires"].items()
+        [LINKS[name].title, *(f"{middle:.3f} ({least:.3f})" for middle, least in found.values())]
+        for name, found in results["wires"].items()
     ]
     installs = [
         [TOOLS[name].title, TOOLS[name].requirement.partition("==")[2], f"{found['distributions']:.0f}",
@@ -132,7 +134,8 @@ def write(results: dict[str, Any], figures: Path) -> str:
     _draw(sections, figures)
     return "\n\n".join([
         f"Measured with: {machine()}.",
-        "How far the paced wires are from their models (the time of a transfer by `10 * bytes / baudrate + latency`):",
+        "How far the paced wires are from their models (the time of a transfer by `10 * bytes / baudrate + latency`), "
+        "median and least:",
         table(["", "1 byte", "128 bytes", "4096 bytes"], wires),
         "### One execution", f"![Execution of `pass`]({shown}/execute.svg)", _executions(sections),
         "### A file there and back", f"![Transfers]({shown}/transfers.svg)", _transfers(sections),
