@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.detect import Detection as Detection
     from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
+    from belay_py.session.files.transfer import Transfer as Transfer
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
     from belay_py.session.session import DeviceSession as DeviceSession
@@ -122,6 +123,7 @@ _HOMES = {
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
+    "belay_py.session.files.transfer": ("Transfer",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),
     "belay_py.session.statistics": ("SessionStatistics",),

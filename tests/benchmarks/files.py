@@ -68,7 +68,7 @@ async def measure(session: DeviceSession, size: int, runs: int, baudrate: int | 
     say(f"put of nothing: {nothing * 1000:.2f} ms")
     for name, content in contents.items():
         least = size if name == "random" else deflated(content)
-        for way in (None, *ENCODINGS):
+        for way in (None, *ENCODINGS) if baudrate is None else (None, "binary", "literal"):
             seconds = await median(runs, functools.partial(session.files.put, content, "/bench", encoding=way))
             tell(f"put {name} {way or 'as chosen'}", seconds, size, least, baudrate)
         seconds = await median(runs, lambda: session.files.get("/bench"))

@@ -147,16 +147,19 @@ class Campaign:
             await work
         except (Disconnected, OutcomeUnknown) as error:
             self.tally.errors[type(error).__name__] += 1
-            await self._wire.until_cut()
-            if lose_power:
-                self.tally.lost_power += 1
-                await self._board.reset()
-            await self._wire.replug()
-            await self._session.reconnect()
-            return True
-        self._wire.to_board.clear()
-        self._wire.to_host.clear()
-        return False
+        else:
+            if self._wire.to_board.armed or self._wire.to_host.armed:
+                self._wire.to_board.clear()
+                self._wire.to_host.clear()
+                return False
+            # The very last byte was the place: all has come, and the cut with it.
+        await self._wire.until_cut()
+        if lose_power:
+            self.tally.lost_power += 1
+            await self._board.reset()
+        await self._wire.replug()
+        await self._session.reconnect()
+        return True
 
 
 def main() -> None:

@@ -64,11 +64,12 @@ class Choice:
             if missing := _missing(carrier, abilities, deflate=carrier != wanted, checked=checked):
                 raise NotSupported(f"encoding {wanted!r} needs {missing}; leave encoding out to have it chosen")
             return cls(carrier, float("inf") if carrier != wanted else 0.0)
-        return cls(
-            "literal" if abilities.raw_paste or not abilities.base64 else "base64",
-            _PAYS if abilities.inflate else 0.0,
-            slow_carrier="binary" if not _missing("binary", abilities, deflate=False, checked=checked) else "",
-        )
+        least_gain = _PAYS if abilities.inflate else 0.0
+        binary = "" if _missing("binary", abilities, deflate=False, checked=checked) else "binary"
+        if abilities.raw_paste:
+            return cls("literal", least_gain, slow_carrier=binary)
+        # Code has no flow control there; binary data has its own.
+        return cls(binary or ("base64" if abilities.base64 else "literal"), least_gain)
 
     def after(self, size: int, seconds: float, baudrate: int) -> Choice:
         """Return how to go on after ``size`` bytes on the wire took so long.

@@ -18,20 +18,24 @@ if TYPE_CHECKING:
 
 _RING: Final = 255
 """Bytes that every common board holds: its ring has 260, one of them never used."""
-_LEAST: Final = 32
-"""Bytes that a board without raw-paste is trusted with."""
 
 
-def room(window: int) -> int:
-    """Return how many bytes may be on the way to a board with this raw-paste window, 0 without raw-paste."""
-    return min(2 * window or _LEAST, _RING)
+def room(window: int, chunk: int) -> int:
+    """Return how many bytes may be on the way to a board with this raw-paste window.
+
+    Without raw-paste, when it is 0, ``chunk`` is what the board is trusted with.
+    """
+    return max(min(2 * window or chunk, _RING), 2 * HEAD)
 
 
 class Feed:
-    """Frames on their way. ``tell`` is called with the index of each frame that the board has taken."""
+    """Frames on their way, ``space`` bytes of them at most.
 
-    def __init__(self, frames: list[bytes], window: int, tell: Callable[[int], None]) -> None:
-        self._room = room(window)
+    ``tell`` is called with the index of each frame that the board has taken.
+    """
+
+    def __init__(self, frames: list[bytes], space: int, tell: Callable[[int], None]) -> None:
+        self._room = space
         self.piece = max(1, (self._room - HEAD) // 4)
         """How many bytes of a frame each credit is for."""
         self._pieces = self._cut(frames)

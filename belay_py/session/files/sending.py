@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from belay_py.session.files import boardside, encodings, sizes
-from belay_py.session.files.feeding import Feed
+from belay_py.session.files.feeding import Feed, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,8 @@ class Sending:
             if frame in ends:
                 self._taken(ends[frame])
 
-        feed = Feed(frames, self._abilities.window, taken)
+        space = room(self._abilities.window, self._errand.standing.options.communication.chunk)
+        feed = Feed(frames, space, taken)
         output = bytearray()
 
         def answer(channel: Channel, data: bytes) -> None:

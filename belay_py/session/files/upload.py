@@ -157,5 +157,7 @@ class Upload:
 
     async def _leave(self, *, remove: bool) -> None:
         """Close the part, or remove it; what the board says to that no longer matters."""
+        if not self._errand.standing.usable:
+            return
         with contextlib.suppress(BelayError):
             await self._errand.run(b"%s['%s']()" % (self._call, b"y" if remove else b"c"))

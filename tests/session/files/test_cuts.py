@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from belay_py import DeviceSession, Disconnected, OutcomeUnknown, SessionTimeout
+from belay_py import (
+    BelayError,
+    DeviceSession,
+    DeviceSessionManager,
+    Disconnected,
+    OutcomeUnknown,
+    RetryOptions,
+    SessionTimeout,
+    TransferError,
+)
+from belay_py.session.files.paths import part_name
 from belay_py.session.files.transfer import ENCODINGS
-from belay_py.testing import Cut, FaultyWire
+from belay_py.testing import Corrupt, Cut, Drop, FaultyWire
 from belay_py.virtual import VirtualBoard
 from tests.faults.files import Campaign
 
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from belay_py.session.files.transfer import Encoding
+    from belay_py.testing.wire_faults import Fault
 
 SOME = random.Random(0).randbytes(40_000)
 OLD = b"what was there before"
@@ -115,6 +126,32 @@ async def test_a_deadline_half_way(encoding: Encoding | None, tmp_path: Path) ->
         assert await session.files.get("/x") == SOME
 
 
+async def test_the_target_is_never_opened_for_writing(session: DeviceSession) -> None:
+    await session.execute(
+        "import builtins\nreal=builtins.open\nopened=set()\n"
+        "def noted(path,mode='r'):\n opened.add((path,mode))\n return real(path,mode)\n"
+        "builtins.open=noted"
+    )
+    try:
+        for content in (SOME, b"short"):
+            await session.files.put(content, "/x")
+        opened = await session.evaluate("opened")
+    finally:
+        await session.execute("builtins.open=real")
+    assert {path for path, mode in opened if mode != "rb"} == {"/" + part_name("x")}
+
+
+async def test_a_slow_wire_needs_no_longer_deadline() -> None:
+    async with (
+        VirtualBoard(overrun="drop") as board,
+        FaultyWire(board.port, baudrate=57_600) as wire,
+        DeviceSession(wire.port, operation_timeout=1) as session,
+    ):
+        content = SOME[:7_000]  # 1.2 s on this wire
+        await session.files.put(content, "/x")
+        assert await session.files.get("/x") == content
+
+
 async def test_a_board_that_loses_its_power() -> None:
     async with VirtualBoard() as board, DeviceSession(board.port, enable_auto_reconnect=False) as session:
         await session.files.put(OLD, "/x")
@@ -150,3 +187,66 @@ async def test_a_board_that_was_left_in_the_middle_heals_for_anybody() -> None:
             done = await other.files.put(SOME, "/x")
             assert done.resumed_from > 10_000
             assert await other.files.get("/x") == SOME
+
+
+async def test_a_cut_while_the_code_for_it_is_sent() -> None:
+    async with (
+        VirtualBoard() as board,
+        FaultyWire(board.port) as wire,
+        DeviceSession(wire.port, enable_auto_reconnect=False) as session,
+    ):
+        for place in range(300, 3300, 500):
+            await session.soft_reset()
+            wire.to_board.at(wire.to_board.passed + place, Cut())
+            with pytest.raises((Disconnected, OutcomeUnknown)):
+                await session.files.put(SOME, "/x")
+            await wire.until_cut()
+            await wire.replug()
+            await session.reconnect()
+            await session.files.put(SOME, "/x")
+            assert await session.files.get("/x") == SOME
+
+
+@pytest.mark.parametrize("fault", [Corrupt(0x10, 1), Drop(1)])
+async def test_a_byte_that_goes_wrong_on_the_way_is_noticed(fault: Fault, tmp_path: Path) -> None:
+    target = tmp_path / "got"
+    async with (
+        VirtualBoard() as board,
+        FaultyWire(board.port) as wire,
+        DeviceSession(wire.port, operation_timeout=1) as session,
+    ):
+        await session.files.put(OLD, "/y")
+        await session.files.put(SOME, "/x")
+        wire.to_host.at(wire.to_host.passed + 9_000, fault)
+        with pytest.raises(TransferError, match="came damaged"):
+            await session.files.get("/x", target)
+        assert not target.exists()
+        await session.files.get("/x", target)
+        assert target.read_bytes() == SOME
+        # In a literal a changed byte is mostly another byte, and in a frame always.
+        encodings: list[Encoding] = ["binary", "literal"]
+        for encoding in encodings:
+            wire.to_board.at(wire.to_board.passed + 9_000, fault)
+            with pytest.raises(BelayError):
+                await session.files.put(SOME, "/y", encoding=encoding)
+            assert await session.files.get("/y") == OLD
+
+
+async def test_with_retries_a_cut_is_no_more_than_a_delay() -> None:
+    async with VirtualBoard() as board, FaultyWire(board.port) as wire, DeviceSessionManager() as manager:
+        retry = RetryOptions(max_attempts=10, delay=0.05)
+        session = await manager.create_session("sensor", wire.port, retry=retry, reconnect_delay=0.05)
+        async with manager.lease("sensor") as mine:
+            await mine.files.put(OLD, "/x")
+            wire.to_board.at(wire.to_board.passed + 25_000, Cut())
+            task = asyncio.create_task(mine.files.put(SOME, "/x"))
+            await wire.until_cut()
+            await wire.replug()
+            assert (await task).resumed_from > 10_000
+            assert await mine.files.get("/x") == SOME
+            wire.to_host.at(wire.to_host.passed + 25_000, Cut())
+            getting = asyncio.create_task(mine.files.get("/x"))
+            await wire.until_cut()
+            await wire.replug()
+            assert await getting == SOME
+        assert session.generation == 3

@@ -223,8 +223,7 @@ async def test_in_integrity_mode(encoding: Encoding | None) -> None:
 
 async def test_with_plain_framing() -> None:
     async with DeviceSession("virtual:?overrun=drop", communication={"framing": "plain"}) as session:
-        content = SOME.replace(b"\x04", b"")  # a plain response is taken at its word
-        await session.files.put(SOME, "/x")
+        content = SOME + b"\x04\x04>" * 100  # a plain response is taken at its word
         await session.files.put(content, "/x")
         assert await session.files.get("/x") == content
 
