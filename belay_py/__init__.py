@@ -59,6 +59,8 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.detect import Detection as Detection
     from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
+    from belay_py.session.files.plans import SyncPlan as SyncPlan
+    from belay_py.session.files.streams import RemoteFile as RemoteFile
     from belay_py.session.files.transfer import Transfer as Transfer
     from belay_py.session.info import BoardInfo as BoardInfo
     from belay_py.session.resets import Boot as Boot
@@ -123,6 +125,8 @@ _HOMES = {
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
     "belay_py.session.info": ("BoardInfo",),
+    "belay_py.session.files.plans": ("SyncPlan",),
+    "belay_py.session.files.streams": ("RemoteFile",),
     "belay_py.session.files.transfer": ("Transfer",),
     "belay_py.session.resets": ("Boot",),
     "belay_py.session.session": ("DeviceSession",),

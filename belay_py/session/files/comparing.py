@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeVar
 
 from belay_py.errors import ExecutionError
 from belay_py.session.files.asking import ask, patience
 from belay_py.session.files.board_code import COMPARE, LOOK, answers
 from belay_py.session.files.entries import join
+from belay_py.session.files.plans import FOLDER
 from belay_py.session.files.tree import PORTION
 
 if TYPE_CHECKING:
@@ -54,20 +56,23 @@ class Comparing:
                     raise
                 most = len(portion) // 2
                 continue
-            said.update((question.name, answer) for question, (answer,) in zip(portion, told, strict=False))
-            more += [(name, is_dir) for name, is_dir in told[len(portion) :]]
+            said |= told[0]
+            more += told[1]
             left = left[len(portion) :]
-            if others and not left and not at_once and said[""] == "d":
+            if others and not left and not at_once and said[""] == FOLDER:
                 more = await self._walk()
         return said, [(name, is_dir) for name, is_dir in more if name not in said]
 
-    async def _compare(self, portion: list[Question], *, others: bool) -> list[tuple[Any, ...]]:
-        text = "//".join(question.text for question in portion)
+    async def _compare(self, portion: list[Question], *, others: bool) -> tuple[dict[str, str], list[tuple[str, bool]]]:
         work = sum(int(question.size or 0) for question in portion) / _HASHED_PER_SECOND
         work += len(portion) / _LOOKED_AT_PER_SECOND
         limit = self._step + work if self._timeout is None else patience(self._timeout)
-        result = await ask(self._errand, COMPARE, "cmp", self._target, text, others, timeout=limit)
-        return answers(result)
+        result = await ask(self._errand, COMPARE, "cmp", self._target, _asked(portion), others, timeout=limit)
+        told = answers(result)
+        said = "/".join(about[0] for about in told if len(about) == 1 and about[0]).split("/")
+        return dict(zip((question.name for question in portion), said, strict=False)), [
+            (about[0], about[1]) for about in told if len(about) == 2
+        ]
 
     async def _walk(self) -> list[tuple[str, bool]]:
         """Return all that is below the target: its names are too many to be told apart on the board."""
@@ -110,5 +115,20 @@ def portions(items: Iterable[_T], most: int, length: Callable[[_T], int]) -> Ite
         yield portion
 
 
+def _asked(portion: Iterable[Question]) -> str:
+    """Return what is asked, as `board_code` tells."""
+    words = []
+    before = ""
+    for question in portion:
+        # Of ASCII only: boards without Unicode count bytes.
+        alike = takewhile(
+            lambda pair: pair[0] == pair[1] and pair[0].isascii(), zip(before, question.name, strict=False)
+        )
+        shared = sum(1 for _ in alike)
+        words += [f"{shared},{question.name[shared:]}", question.size]
+        before = question.name
+    return "//".join(words)
+
+
 def _length(question: Question) -> int:
-    return len(question.text.encode()) + 2
+    return len(question.name.encode()) + len(question.size) + 4

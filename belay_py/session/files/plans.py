@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from belay_py.session.files.ignoring import Ignore
 
 
+NOTHING, FOLDER, OTHER = "-", "d", "f"
+"""What the board says of a path: it has nothing there, a folder, a file of another size or of any."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyncFile:
     """A file that a sync sends."""
@@ -34,11 +38,15 @@ class SyncFile:
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What a sync does, in this order. Paths are the board's; what is in a folder to be deleted goes with it."""
+    """What a sync does, in this order. Paths are the board's; what is in a folder to be removed goes with it."""
 
-    to_delete: tuple[str, ...]
+    to_replace: tuple[str, ...]
+    """What is in the way and has to go first: files where folders are to be, and folders where files are to be."""
     to_make: tuple[str, ...]
+    """Folders."""
     to_send: tuple[SyncFile, ...]
+    to_delete: tuple[str, ...]
+    """What the host does not have; it goes when everything else is there."""
     unchanged: tuple[str, ...]
     """The files that are on the board as they are on the host."""
 
@@ -50,7 +58,7 @@ class SyncPlan:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.to_delete or self.to_make or self.to_send)
+        return not (self.to_replace or self.to_make or self.to_send or self.to_delete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +67,6 @@ class Question:
 
     name: str
     size: str = ""
-
-    @property
-    def text(self) -> str:
-        """How it is asked: no path holds two slashes in a row."""
-        return f"{self.name}//{self.size}"
 
 
 class Comparison:
@@ -87,32 +90,32 @@ class Comparison:
     def plan(
         self, said: dict[str, str], others: Iterable[tuple[str, bool]], ignore: Ignore, *, delete: bool
     ) -> SyncPlan:
-        """Return what to do. ``said`` has an answer for each question: ``""`` for nothing there, ``d`` for a folder,
-        ``f`` for another file, or the beginning of a file's hash. ``others`` is what else the board has, and whether it
-        is a folder.
+        """Return what to do. ``said`` has an answer for each question: see above, or the beginning of a file's hash.
+        ``others`` is what else the board has, and whether it is a folder.
 
         Reads the host's files. Raises `TransferError`.
         """
-        in_the_way = [name for name in self._folders if said[name] not in ("", "d")]
-        in_the_way += [file.name for file in self._files if said[file.name] == "d"]
-        stale = [name for name in self._sources if said[name] not in ("", "d")]
+        in_the_way = [name for name in self._folders if said[name] not in (NOTHING, FOLDER)]
+        in_the_way += [file.name for file in self._files if said[file.name] == FOLDER]
+        stale = [name for name in self._sources if said[name] not in (NOTHING, FOLDER)]
         if not delete or "" in in_the_way:
             self._refuse(said, in_the_way, stale)
-        # Of what there is neither a file nor a folder above it, nothing has to be compared.
-        send = [file for file in self._files if said[file.name] in ("", "d", "f") or said[file.name] != file.digest()]
+        differs = (NOTHING, FOLDER, OTHER)
+        send = [file for file in self._files if said[file.name] in differs or said[file.name] != file.digest()]
         sent = {file.name for file in send}
-        delete_too = _removable(others, ignore, _parts(sent)) if delete else []
+        gone = _outermost([*in_the_way, *stale, *(_removable(others, ignore, _parts(sent)) if delete else ())])
         return SyncPlan(
-            to_delete=self._paths(_outermost([*in_the_way, *stale, *delete_too])),
-            to_make=self._paths(name for name in self._folders if said[name] != "d"),
+            to_replace=self._paths(name for name in gone if name in in_the_way),
+            to_make=self._paths(name for name in self._folders if said[name] != FOLDER),
             to_send=tuple(SyncFile(file.source, self._path(file.name), file.size, file.data) for file in send),
+            to_delete=self._paths(name for name in gone if name not in in_the_way),
             unchanged=self._paths(file.name for file in self._files if file.name not in sent),
         )
 
     def _refuse(self, said: dict[str, str], in_the_way: list[str], stale: list[str]) -> None:
         for name in in_the_way:
             path = self._path(name)
-            if said[name] == "d":
+            if said[name] == FOLDER:
                 reason = "the board has a folder where a file is to go; remove it, or sync with delete=True"
                 raise RemoteIsADirectory(errno.EISDIR, reason, path)
             reason = "the board has a file where a folder is to go; remove it, or sync with delete=True"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from belay_py.errors import ExecutionError
+from belay_py.errors import ExecutionError, RemoteFileError
 from belay_py.options import require
 from belay_py.options.checks import is_path
 from belay_py.session.errands import deadline_of
@@ -48,13 +50,14 @@ class Syncing(Transfers, Tree):
     ) -> SyncPlan:
         """Return what `sync` would do, and do nothing. The arguments and errors are `sync`'s."""
         require("folder", folder, (is_path, "the path of a folder of this computer"))
+        deadline = deadline_of(timeout)
         path = board_path(target).rstrip("/") or "/"
         rules = Ignore(ignore)
         folders, files = await self._in_thread(partial(host_files.scan, Path(folder), rules))
         if mpy:
             files = await self._in_thread(partial(compiler.compile_all, files, self._session.info))
         comparison = Comparison(path, folders, files)
-        said, others = await self._compare(path, comparison.questions(), delete=delete, timeout=timeout)
+        said, others = await self._compare(path, comparison.questions(), delete=delete, timeout=_left(deadline))
         return await self._in_thread(partial(comparison.plan, said, others, rules, delete=delete))
 
     async def sync(
@@ -72,7 +75,8 @@ class Syncing(Transfers, Tree):
         """Make ``target`` on the board have what ``folder`` has; return what was done. Only what differs is sent.
 
         The board hashes the files that have the size of the host's, in one pass; where nothing has changed, that is one
-        round trip. ``delete`` removes what the host does not have, and what is in the way. ``ignore`` has patterns of
+        round trip. ``delete`` removes what is in the way, and at the end (or when the board is full) what the host
+        does not have. ``ignore`` has patterns of
         what is left alone on both sides, besides `DEFAULT_IGNORE`: see `belay_py.session.files.ignoring`. ``mpy``
         compiles modules (see `compile`), all but ``boot.py`` and ``main.py``. ``dry_run`` is `plan_sync`. ``timeout``
         is seconds for all of it; with None each step has ``operation_timeout``, and the hashing as long as a slow board
@@ -83,23 +87,27 @@ class Syncing(Transfers, Tree):
         `RemoteNotADirectory` where without ``delete`` something is in the way, and what `put` and `mkdir` raise.
         """
         deadline = deadline_of(timeout)
-        plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=timeout)
+        plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=_left(deadline))
         if dry_run:
             return plan
 
-        def left() -> float | None:
-            return None if timeout is None else max(0.0, deadline - asyncio.get_running_loop().time())
-
-        most = room(self._session.info)
-        for paths in portions(plan.to_delete, most, _length):
-            await self._ask(LOOK, "many", paths, "rm", True, True, timeout=left(), idempotent=True)
-        for paths in portions(plan.to_make, most, _length):
-            await self._ask(LOOK, "many", paths, "md", True, True, timeout=left(), idempotent=True)
+        await self._each("rm", plan.to_replace, deadline)
+        await self._each("md", plan.to_make, deadline)
+        to_delete = plan.to_delete
         done = 0
         for file in plan.to_send:
             told = None if progress is None else partial(_tell, progress, done, plan.bytes)
-            await self.put(file.source if file.data is None else file.data, file.path, timeout=left(), progress=told)
+            source = file.source if file.data is None else file.data
+            try:
+                await self.put(source, file.path, timeout=_left(deadline), progress=told)
+            except RemoteFileError as error:
+                if error.errno != errno.ENOSPC or not to_delete:
+                    raise
+                await self._each("rm", to_delete, deadline)
+                to_delete = ()
+                await self.put(source, file.path, timeout=_left(deadline), progress=told)
             done += file.size
+        await self._each("rm", to_delete, deadline)
         return plan
 
     async def compile(self, source: bytes | str, *, name: str = "module.py") -> bytes:
@@ -126,8 +134,19 @@ class Syncing(Transfers, Tree):
         except ExecutionError as error:
             raise refusal(error, target) from error
 
+    async def _each(self, function: str, paths: Iterable[str], deadline: float) -> None:
+        """Do with all paths what a function of the kit does with one: all that is in it too, and no error if done."""
+        for portion in portions(paths, room(self._session.info), _length):
+            call = "many", portion, function, True, True
+            await self._ask(LOOK, *call, timeout=_left(deadline), idempotent=True)
+
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await offload(work, lambda _: None, name=f"belay sync {self._session.session_id}")
+
+
+def _left(deadline: float) -> float | None:
+    """The seconds until a deadline; None where there is none."""
+    return None if math.isinf(deadline) else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 def _tell(progress: Progress, before: int, total: int, done: int, _: int | None) -> None:

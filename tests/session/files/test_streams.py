@@ -54,7 +54,9 @@ async def test_reading_some_and_from_a_place(session: DeviceSession) -> None:
         assert await file.read(5) == b"89"
         assert await file.read() == b""
         file.seek(0)
+        before = session.statistics.operations
         assert await file.read() == b"0123456789"
+        assert session.statistics.operations == before + 4
         file.seek(99)
         assert await file.read() == b""
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from belay_py import (
     DeviceSession,
@@ -26,7 +30,6 @@ from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
-    from pathlib import Path
 
     from belay_py.session.files.plans import SyncPlan
     from belay_py.virtual import BoardProcess
@@ -100,10 +103,14 @@ async def test_of_a_hundred_files_changed_in_three_places_three_are_sent(
 async def test_where_nothing_has_changed_it_is_one_round_trip(session: DeviceSession, tmp_path: Path) -> None:
     make(tmp_path, **{f"d{i % 10}__f{i}": f"content {i}" for i in range(100)})
     await session.files.sync(tmp_path, delete=True)
-    before = session.statistics.operations
-    plan = await session.files.sync(tmp_path, delete=True)
-    assert plan.is_empty
-    assert session.statistics.operations == before + 1
+    received = []
+    for delete in (False, True):
+        before = session.statistics
+        plan = await session.files.sync(tmp_path, delete=delete)
+        assert plan.is_empty
+        assert session.statistics.operations == before.operations + 1
+        received.append(session.statistics.bytes_received - before.bytes_received)
+    assert received[1] == received[0], "the board tells only what the host does not have"
 
 
 async def test_a_board_with_little_memory_is_asked_in_portions(tmp_path: Path) -> None:
@@ -118,6 +125,17 @@ async def test_a_board_with_little_memory_is_asked_in_portions(tmp_path: Path) -
         assert len(plan.to_send) == 1
         assert plan.to_delete == ("/other",)
         assert len(plan.unchanged) == 59
+
+
+async def test_five_hundred_small_files_on_a_board_whose_memory_fills_meanwhile(tmp_path: Path) -> None:
+    # This board collects no garbage while code runs, so that what fits into the question does not fit into its work.
+    make(tmp_path, **{f"d{i % 10}__f{i}": f"content {i}" for i in range(500)})
+    async with DeviceSession("virtual:?memory=200000") as session:
+        assert len((await session.files.sync(tmp_path)).to_send) == 500
+        await session.files.touch("/d1/other")
+        (tmp_path / "d1" / "f1").unlink()
+        plan = await session.files.plan_sync(tmp_path, delete=True)
+        assert (len(plan.unchanged), plan.to_send, plan.to_delete) == (499, (), ("/d1/f1", "/d1/other"))
 
 
 async def test_nothing_is_deleted_unless_told_to(session: DeviceSession, tmp_path: Path) -> None:
@@ -187,7 +205,7 @@ async def test_what_is_in_the_way_is_replaced_only_when_told_to(
     assert caught.value.filename == "/x"
     assert set(await on_board(session)) == {path.rstrip("/") for path in there}
     plan = await session.files.sync(tmp_path, delete=True)
-    assert plan.to_delete == ("/x",)
+    assert (plan.to_replace, plan.to_delete) == (("/x",), ())
     assert {path for path, content in (await on_board(session)).items() if content is not None} == {
         f"/{name}".replace("__", "/") for name in here
     }
@@ -272,6 +290,30 @@ async def test_a_deadline_is_for_all_of_it(session: DeviceSession, tmp_path: Pat
     assert set(await on_board(session)) == {"/a"}
 
 
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12).filter(
+    lambda name: name not in (".", "..") and not Ignore().fits(name, is_dir=True)
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have names of their own")
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(NAMES, min_size=1, max_size=4), st.sets(NAMES, min_size=1, max_size=4))
+def test_any_names_are_found_again(direct_board: BoardProcess, folders: set[str], names: set[str]) -> None:
+    async def twice(folder: Path) -> None:
+        async with DeviceSession(direct_board.port) as session:
+            await session.files.sync(folder, "/any", delete=True)
+            assert (await session.files.plan_sync(folder, "/any", delete=True)).is_empty
+            found = {entry.path for entry in [entry async for entry in session.files.walk("/any")] if not entry.is_dir}
+            assert found == {f"/any/{first}/{second}" for first in folders for second in names}
+
+    with tempfile.TemporaryDirectory() as name:
+        for first in folders:
+            (Path(name) / first).mkdir()
+            for second in names:
+                (Path(name) / first / second).write_text(second)
+        asyncio.run(twice(Path(name)))
+
+
 # -- the host's files ---------------------------------------------------------------------------------------------
 
 
@@ -340,6 +382,35 @@ async def test_a_full_board_is_told_with_the_file_that_did_not_fit(tmp_path: Pat
             await session.files.sync(tmp_path)
         assert caught.value.filename == "/b"
         assert (await session.files.plan_sync(tmp_path)).unchanged == ("/a",)
+
+
+async def test_deleting_comes_last_or_when_it_makes_the_room_that_is_needed(tmp_path: Path) -> None:
+    async with DeviceSession("virtual:?storage=65536") as session:
+        await session.files.write_bytes("/old", b"o" * 30_000)
+        make(tmp_path, a="1" * 10_000, b="2" * 100_000)
+        with pytest.raises(RemoteFileError):
+            await session.files.sync(tmp_path, delete=False)
+        assert await session.files.exists("/old")
+        make(tmp_path, b="2" * 30_000, c="3" * 10_000)
+        plan = await session.files.sync(tmp_path, delete=True)
+        assert "/old" in plan.to_delete
+        assert {entry.path: entry.size for entry in await session.files.list("/")} == {
+            "/a": 10_000,
+            "/b": 30_000,
+            "/c": 10_000,
+        }
+
+
+async def test_where_nothing_can_be_sent_nothing_is_deleted(session: DeviceSession, tmp_path: Path) -> None:
+    await session.files.touch("/old")
+    make(tmp_path, a="1")
+
+    def refuse(done: int, total: int | None) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await session.files.sync(tmp_path, delete=True, progress=refuse)
+    assert await session.files.exists("/old")
 
 
 # -- patterns -----------------------------------------------------------------------------------------------------
