@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class DeviceSessionState(Enum):
     """The life of a session."""
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and every operation looks into `TABLE` three times
+
     CREATED = "created"
     CONNECTING = "connecting"
     CONNECTED = "connected"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import belay_py
 from belay_py import errors
@@ -65,3 +67,22 @@ def test_the_core_needs_what_was_agreed_and_no_more() -> None:
     names = {requirement.split(">")[0] for requirement in project["dependencies"]}
     assert names == {"pyserial", "pyserial-asyncio", "transitions", "pydantic-settings"}
     assert project["version"] == belay_py.__version__
+
+
+def brought_by(requirements: list[str], extras: frozenset[str] = frozenset()) -> set[str]:
+    """Name what pip brings for requirements, and for what those require, by what is installed here."""
+    found: set[str] = set()
+    for requirement in map(Requirement, requirements):
+        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras or {""}):
+            continue
+        found.add(requirement.name.lower().replace("_", "-"))
+        needed = importlib.metadata.requires(requirement.name) or []
+        found |= brought_by(needed, frozenset(requirement.extras))
+    return found
+
+
+def test_a_core_install_is_a_dozen_distributions_at_most() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = brought_by(project["dependencies"])
+    assert {"pydantic-core", "six"} <= brought  # what the requirements require is counted too
+    assert len({"belay-py", *brought}) <= 12, sorted(brought)

@@ -5,7 +5,7 @@ Everything here speaks of exchanges and clock readings; what they mean to a call
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import ProtocolViolation
 from belay_py.protocol import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from belay_py.session.integrity import Integrity
 
 
+_ENDS: Final = (Finished, BoardReset)  # a union that is written where it is used is made anew each time
 _READY = ReplState.READY  # up to Python 3.11, a member of an Enum costs as much as a call, each time
 
 # A Ctrl-C that comes right after the acknowledgement is sometimes swallowed (5 of 60 tried on a Cortex-M3), so it is
@@ -122,7 +123,7 @@ class Channel(Exchanges):
             nonce = nonces.of_execution() if self.marked else ""
         self.repl.submit(code, nonce=nonce, stream=sink is not None, marks_itself=marks_itself)
         event = await self._exchange(deadline)
-        assert isinstance(event, Finished | BoardReset)  # RESPONDING and REBOOTING end in no other
+        assert isinstance(event, _ENDS)  # RESPONDING and REBOOTING end in no other
         return event
 
     async def ask(self, code: bytes, deadline: float) -> Finished | BoardReset:

@@ -54,7 +54,8 @@ class Executing:
         `SessionTimeout`, `Interrupted`, `BoardWasReset`, `Disconnected`, `OutcomeUnknown`, `ProtocolViolation`,
         `InvalidCode`, `SettingsError`, `SessionClosed`, or, under policies, `CircuitOpen` or `RateLimited`.
         """
-        check_path("filename", filename)
+        if filename is not None:
+            check_path("filename", filename)
         try:
             source = encode_code(code)
             if self._guard is None:

@@ -36,10 +36,10 @@ def encode_code(code: str | bytes) -> bytes:
     Raises `InvalidCode` for what is neither text nor bytes-like, for text that UTF-8 cannot hold and for the control
     characters that the REPL takes for itself.
     """
-    if isinstance(code, bytes | bytearray | memoryview):
+    if not isinstance(code, str):
+        if not isinstance(code, bytes | bytearray | memoryview):
+            raise InvalidCode(f"the code is of type {type(code).__name__}; it must be text or bytes")
         source = bytes(code)
-    elif not isinstance(code, str):
-        raise InvalidCode(f"the code is of type {type(code).__name__}; it must be text or bytes")
     else:
         try:
             source = code.encode()

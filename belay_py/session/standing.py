@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from belay_py import events
 from belay_py.devices.whereabouts import Whereabouts
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _State = DeviceSessionState
 _LOST = ("variables", "imports", "open files")
+_NUMBERS: Final = (int, float)  # a union that is written where it is used is made anew each time
 _FOR_EVER = 1e9  # seconds: what is asked for as inf, or as a number that a clock cannot hold
 
 
@@ -74,7 +75,7 @@ class Standing:
 
     def seconds(self, name: str, value: float) -> float:
         """Return a caller's number of seconds as one that a clock can hold. Raises `SettingsError`."""
-        if not isinstance(value, int | float) or not value >= 0:
+        if not isinstance(value, _NUMBERS) or not value >= 0:
             raise SettingsError(f"{name} is {value!r}; it must be a number of seconds, 0 or more")
         return min(value, _FOR_EVER)
 
@@ -91,7 +92,7 @@ class Standing:
         channel = self.channel
         if channel is None or not channel.in_step or not channel.is_of_this_loop or not self.lifecycle.allows("begin"):
             channel = await self._reopened(deadline)
-        self.last_begun = asyncio.get_running_loop().time()
+        self.last_begun = channel.time()
         if deadline <= self.last_begun:
             self.turn.release()
             raise no_time_left()

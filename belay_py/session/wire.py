@@ -38,6 +38,10 @@ class Wire(asyncio.Protocol):
     def _ended(self) -> bool:
         return self._closed.done()
 
+    def time(self) -> float:
+        """The clock of the loop that it belongs to, in seconds."""
+        return self._loop.time()
+
     @property
     def is_of_this_loop(self) -> bool:
         """Whether the running event loop is the one that it was opened in."""

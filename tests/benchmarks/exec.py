@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import os
 import statistics
 import subprocess
@@ -35,10 +34,11 @@ from belay_py import DeviceSession
 from belay_py.sync import DeviceSession as BlockingSession
 from belay_py.virtual import BoardProcess
 
+from .compiled import compiled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SOURCE = Path(__file__).with_name("instant_board.c")
 WINDOW = 128
 MARK = b"\n_q(b'abcd')"
 CODES = {
@@ -219,23 +219,11 @@ class Way:
     """Which part of a block's executions it does: slow ones need fewer."""
 
 
-def instant_program() -> Path:
-    """The C program, compiled once for each version of its source."""
-    cache = Path(os.environ.get("BELAY_CACHE_DIR") or Path.home() / ".cache" / "belay_py") / "benchmarks"
-    cache.mkdir(parents=True, exist_ok=True)
-    program = cache / f"instant_board-{hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]}"
-    if not program.exists():
-        part = program.with_suffix(f".{os.getpid()}")
-        subprocess.run(["cc", "-O2", "-o", part, SOURCE], check=True)
-        part.rename(program)
-    return program
-
-
 @contextmanager
 def instant_board() -> Iterator[str]:
     master, slave = os.openpty()
     tty.setraw(slave)
-    board = subprocess.Popen([instant_program(), str(master)], pass_fds=[master])
+    board = subprocess.Popen([compiled("instant_board"), str(master)], pass_fds=[master])
     os.close(master)
     yield os.ttyname(slave)
     board.kill()
