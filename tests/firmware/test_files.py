@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py import DeviceSession, RemoteFileNotFound, RemoteIsADirectory
+from belay_py import DeviceSession, RemoteFileError, RemoteFileNotFound, RemoteIsADirectory
 from belay_py.session.files.paths import part_name
 
 if TYPE_CHECKING:
@@ -65,3 +66,41 @@ async def test_cancelled_half_way(pico_port: str) -> None:
         assert done.resumed_from > 4000
         assert await session.files.get("/some.bin") == SOME
         assert "~" not in "".join(await session.evaluate("__import__('os').listdir('/')"))
+
+
+RAM_DISK = """
+import os
+class Disk:
+ def __init__(s,n):s.d=bytearray(512*n)
+ def readblocks(s,n,b,o=0):b[:]=memoryview(s.d)[n*512+o:n*512+o+len(b)]
+ def writeblocks(s,n,b,o=0):s.d[n*512+o:n*512+o+len(b)]=b
+ def ioctl(s,op,a):
+  if op==4:return len(s.d)//512
+  if op==5:return 512
+  return 0
+disk=Disk(80)
+os.VfsFat.mkfs(disk)
+os.mount(os.VfsFat(disk),'/fat')
+"""
+
+
+async def test_on_fat(pico_port: str) -> None:
+    async with DeviceSession(pico_port, operation_timeout=60) as session:
+        await session.execute(RAM_DISK)
+        for content in (b"old", SOME[:9_000], b"new"):
+            await session.files.put(content, "/fat/Some long name.txt")
+            assert await session.files.get("/fat/Some long name.txt") == content
+        assert await session.evaluate("os.listdir('/fat')") == ["Some long name.txt"]
+        with pytest.raises(RemoteFileError, match="does not take this name") as caught:
+            await session.files.put(b"", "/fat/what?.txt")
+        assert caught.value.errno == errno.EINVAL
+        with pytest.raises(RemoteFileError, match="is full") as caught:
+            await session.files.put(random.Random(0).randbytes(50_000), "/fat/Some long name.txt")
+        assert caught.value.errno == errno.ENOSPC
+        assert await session.files.get("/fat/Some long name.txt") == b"new"
+        assert await session.evaluate("os.listdir('/fat')") == ["Some long name.txt"]
+        await session.execute("os.umount('/fat')\nos.mount(os.VfsFat(disk),'/fat',readonly=True)")
+        with pytest.raises(RemoteFileError, match="can only be read") as caught:
+            await session.files.put(b"", "/fat/x")
+        assert caught.value.errno == errno.EROFS
+        await session.execute("os.umount('/fat')\ndel disk")

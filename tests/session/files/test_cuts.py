@@ -145,7 +145,7 @@ async def test_a_slow_wire_needs_no_longer_deadline() -> None:
     async with (
         VirtualBoard(overrun="drop") as board,
         FaultyWire(board.port, baudrate=57_600) as wire,
-        DeviceSession(wire.port, operation_timeout=0.7) as session,
+        DeviceSession(wire.port, operation_timeout=1) as session,
     ):
         content = SOME[:7_000]  # 1.2 s on this wire
         await session.files.put(content, "/x")

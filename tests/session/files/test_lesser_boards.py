@@ -101,3 +101,22 @@ def test_small_boards_get_little_at_once_and_only_the_code_that_they_can_use() -
     assert sizes.most(small, "literal") < 1200
     assert sizes.most(full, "literal") == 8192
     assert sum(map(len, boardside.put_kit(small).parts)) < 0.7 * sum(map(len, boardside.put_kit(full).parts))
+
+
+async def test_a_file_system_that_does_not_rename_onto_a_file() -> None:
+    async with DeviceSession("virtual:") as session:
+        await session.files.put(b"old", "/x")
+        name = boardside.put_kit(await abilities.abilities_of(Errand(session._operations, float("inf")))).name
+        await session.execute(
+            "import os\n"
+            "class Os:\n"
+            " stat=os.stat\n"
+            " remove=os.remove\n"
+            " def rename(a,b):\n"
+            "  if b[1:] in os.listdir('/'):raise OSError(17)\n"
+            "  os.rename(a,b)\n"
+            f"{name}['os']=Os"
+        )
+        await session.files.put(SOME, "/x")
+        assert await session.files.get("/x") == SOME
+        assert await session.evaluate("os.listdir('/')") == ["x"]
