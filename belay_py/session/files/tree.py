@@ -8,6 +8,7 @@ from belay_py.errors import RemoteIsADirectory, SettingsError
 from belay_py.session.files.asking import Asking, board_path
 from belay_py.session.files.board_code import COMPARE, LOOK
 from belay_py.session.files.entries import Entry, Space, join
+from belay_py.session.files.paths import is_top
 
 if TYPE_CHECKING:
     import builtins
@@ -96,7 +97,7 @@ class Tree(Asking):
         What was removed before an error stays so.
         """
         name = board_path(path)
-        if recursive and not name.strip("/."):
+        if recursive and is_top(name):
             raise SettingsError(f"{name!r} is the whole file system; name what is to be removed in it")
         try:
             await self._ask(LOOK, "rm", name, recursive, missing_ok, timeout=timeout, idempotent=missing_ok)
