@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, overload
 
-from belay_py.errors import TransferError
-from belay_py.options.checks import one_of, or_none, require
+from belay_py.errors import RemoteIsADirectory, TransferError
+from belay_py.options.checks import is_path, one_of, or_none, require
 from belay_py.session.files import host
 from belay_py.session.files.base import OfSession
 from belay_py.session.files.download import Download
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from belay_py.session.errands import Errand
     from belay_py.session.files.host import Source
     from belay_py.session.files.transfer import Encoding, Progress
+
+_HOST_PATH = (is_path, "the path of a file or a folder of this computer")
 
 
 class Transfers(OfSession):
@@ -98,13 +101,12 @@ class Transfers(OfSession):
 
             await self._get(source, write, timeout, progress, content.clear)
             return bytes(content)
-        with host.written(target, source.rpartition("/")[2]) as file:
-
-            def again() -> None:
-                file.seek(0)
-                file.truncate()
-
-            return await self._get(source, file.write, timeout, progress, again)
+        require("target", target, _HOST_PATH)
+        name = source.rstrip("/").rpartition("/")[2]
+        if name in ("", ".", ".."):
+            raise RemoteIsADirectory(errno.EISDIR, "this is a folder; name a file in it", source)
+        with host.written(target, name) as file:
+            return await self._get(source, file.write, timeout, progress, file.begin_anew)
 
     async def _get(
         self,
