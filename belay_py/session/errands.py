@@ -110,6 +110,11 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
+    async def forget(self, kit: Kit) -> None:
+        """Have a kit sent anew when next needed: what is there under its name came damaged, or was changed."""
+        self._operations.standing.kits.pop(kit.name, None)
+        await self.run(f"try:del {kit.name}\nexcept NameError:pass".encode())
+
     async def _look_for_restart(self, kit: Kit) -> None:
         """The kit was there and is not: the board has restarted unseen, or a program has removed it."""
         standing = self._operations.standing

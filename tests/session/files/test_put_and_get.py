@@ -152,6 +152,18 @@ async def test_programs_that_take_names_away_change_nothing() -> None:
         assert await session.files.get("/x") == SOME
 
 
+async def test_code_of_ours_that_came_damaged_is_sent_anew() -> None:
+    async with DeviceSession("virtual:") as session:
+        await session.files.put(SOME, "/x")
+        await session.files.get("/x")
+        await session.execute("for n in list(globals()):\n if n.startswith('_belay_'):globals()[n].clear()")
+        for work in (lambda: session.files.put(SOME, "/y"), lambda: session.files.get("/x")):
+            with pytest.raises(TransferError, match="do it again"):
+                await work()
+            await work()
+        assert await session.files.get("/y") == SOME
+
+
 async def test_a_soft_reset_in_between(session: DeviceSession) -> None:
     await session.files.put(SOME, "/x")
     await session.files.get("/x")
