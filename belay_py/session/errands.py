@@ -124,6 +124,11 @@ class Errand:
             raise SessionTimeout(f"what runs on the board was gone, and then {standing.trouble}", recovered=False)
 
 
+def left(deadline: float) -> float | None:
+    """Return the seconds until a deadline; None where there is none."""
+    return None if math.isinf(deadline) else max(0.0, deadline - asyncio.get_running_loop().time())
+
+
 def deadline_of(timeout: float | None) -> float:
     """Return the loop's clock reading that is ``timeout`` seconds away; inf for None."""
     return math.inf if timeout is None else asyncio.get_running_loop().time() + timeout

@@ -9,6 +9,7 @@ from belay_py.session.files.asking import Asking, board_path
 from belay_py.session.files.board_code import COMPARE, LOOK
 from belay_py.session.files.entries import Entry, Space, join
 from belay_py.session.files.paths import is_top
+from belay_py.text import shown
 
 if TYPE_CHECKING:
     import builtins
@@ -120,8 +121,8 @@ class Tree(Asking):
         Boards have ``sha256``, and some ``sha1`` and ``md5``; others raise `NotSupported`. A slow board may need a
         ``timeout`` for a large file: 20 KB a second is little.
         """
-        if not algorithm.isidentifier():
-            raise SettingsError(f"the algorithm is {algorithm!r}; it must be a name, such as 'sha256'")
+        if not isinstance(algorithm, str) or not algorithm.isidentifier():
+            raise SettingsError(f"the algorithm is {shown(algorithm)}; it must be a name, such as 'sha256'")
         [(digest,)] = await self._ask(COMPARE, "hash", board_path(path), algorithm, timeout=timeout, idempotent=True)
         return str(digest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import DeviceSession, RemoteFileError, RemoteIsADirectory, SettingsError, TransferError
+from belay_py import DeviceSession, RemoteFileError, RemoteIsADirectory, SessionTimeout, SettingsError, TransferError
 
 from .benches import names_in
 
@@ -38,6 +39,22 @@ async def test_a_pipe_stays_a_pipe(session: DeviceSession, tmp_path: Path) -> No
             (tmp_path / "link").symlink_to(target)
     assert (tmp_path / "pipe").is_fifo()
     assert names_in(tmp_path) == ["link", "pipe"]
+
+
+@not_windows
+async def test_a_source_that_waits_for_its_writer_holds_up_nobody(session: DeviceSession, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SessionTimeout, match="nothing was sent"):
+        await session.files.put(tmp_path / "pipe", "/x", timeout=0.02)
+    task = asyncio.create_task(session.files.put(tmp_path / "pipe", "/x"))
+    assert await session.evaluate("1 + 1") == 2
+    task.cancel()
+    await asyncio.wait([task])
+    task = asyncio.create_task(session.files.put(tmp_path / "pipe", "/x"))
+    await session.evaluate("1 + 1")
+    with (tmp_path / "pipe").open("wb") as pipe:  # all three readers see its end, and one the content
+        pipe.write(b"")
+    assert (await task).size == 0
 
 
 @not_windows

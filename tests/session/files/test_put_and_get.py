@@ -96,9 +96,7 @@ async def test_without_verification(session: DeviceSession) -> None:
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_what_comes_damaged_never_takes_the_place_of_what_was_there(
-    session: DeviceSession, silent: bool
-) -> None:
+async def test_what_comes_damaged_never_takes_the_place_of_what_was_there(session: DeviceSession, silent: bool) -> None:
     await session.files.put(b"old", "/x")
     # A flash that does not keep what it is given.
     await session.execute(

@@ -69,7 +69,7 @@ def sent(plan: SyncPlan) -> list[str]:
 
 async def test_where_case_matters_a_name_of_another_case_is_deleted(session: DeviceSession, tmp_path: Path) -> None:
     # Where it does not, on FAT, it is the same file: tests/firmware/test_files.py.
-    make(tmp_path, **{"Name": "new"})
+    make(tmp_path, Name="new")
     await session.files.write_text("/Name", "new")
     await session.files.write_text("/NAME", "other")
     plan = await session.files.sync(tmp_path, delete=True)
