@@ -128,5 +128,5 @@ async def test_a_file_that_becomes_much_larger_on_a_board_with_little_memory(mem
     async with DeviceSession(f"virtual:?memory={memory}") as session:
         content = b"hello world " * 8000
         done = await session.files.put(content, "/x")
-        assert done.encoding == "deflate+literal"
+        assert done.encoding.startswith("deflate+")  # what carries it goes by the speed that is seen
         assert await session.files.get("/x") == content
