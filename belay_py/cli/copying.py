@@ -56,7 +56,7 @@ def put(
     for source in sources:
         if source != _STD and Path(source).is_dir():
             raise typer.BadParameter(f"{source} is a folder; belay-py sync sends folders")
-    if len(sources) > 1:
+    if len(sources) > 1 and target:
         target = f"{target.rstrip('/')}/"
     with boards.session(port, baudrate, connect_timeout, trace) as board, bars() as bar:
         for source in sources:

@@ -110,6 +110,11 @@ class Errand:
                 await self.run(part)
         standing.kits[kit.name] = epoch
 
+    async def forget(self, kit: Kit) -> None:
+        """Have a kit sent anew when next needed: what is there under its name came damaged, or was changed."""
+        self._operations.standing.kits.pop(kit.name, None)
+        await self.run(f"try:del {kit.name}\nexcept NameError:pass".encode())
+
     async def look_for_restart(self, missing: Kit | None = None) -> None:
         """See whether a board that lacks what it had has restarted unseen; else a program has removed it."""
         if missing is not None:
@@ -118,6 +123,11 @@ class Errand:
         if not await self._operations.recovery.bring_back(channel):
             trouble = self._operations.standing.trouble
             raise SessionTimeout(f"what runs on the board was gone, and then {trouble}", recovered=False)
+
+
+def left(deadline: float) -> float | None:
+    """Return the seconds until a deadline; None where there is none."""
+    return None if math.isinf(deadline) else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 def deadline_of(timeout: float | None) -> float:

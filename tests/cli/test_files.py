@@ -134,6 +134,18 @@ def test_what_goes_wrong_is_one_line_and_a_status(bench: Bench, arguments: list[
     assert bench.files() == {"folder/x": "", "file": ""}
 
 
+def test_several_files_go_to_the_current_folder_too(bench: Bench) -> None:
+    bench.make(sub__old="")
+    for name in ("a", "b"):
+        (bench.here / name).write_text(name)
+    assert bench.says("exec", "import os; os.chdir('/sub')") == ""
+    try:
+        assert bench.says("put", bench.here / "a", bench.here / "b", ":") == ""
+    finally:
+        bench.says("exec", "os.chdir('/')")
+    assert bench.files() == {"sub/a": "a", "sub/b": "b", "sub/old": ""}
+
+
 def test_get_goes_to_the_current_folder_to_a_name_into_a_folder_and_to_stdout(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

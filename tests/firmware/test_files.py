@@ -13,6 +13,8 @@ from belay_py import DeviceSession, RemoteFileError, RemoteFileNotFound, RemoteI
 from belay_py.session.files.paths import part_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from belay_py.session.files.transfer import Encoding
 
 SOME = random.Random(0).randbytes(12_000) + b"and text, " * 400
@@ -84,12 +86,17 @@ os.mount(os.VfsFat(disk),'/fat')
 """
 
 
-async def test_on_fat(pico_port: str) -> None:
+async def test_on_fat(pico_port: str, tmp_path: Path) -> None:
     async with DeviceSession(pico_port, operation_timeout=60) as session:
         await session.execute(RAM_DISK)
         for content in (b"old", SOME[:9_000], b"new"):
             await session.files.put(content, "/fat/Some long name.txt")
             assert await session.files.get("/fat/Some long name.txt") == content
+        assert await session.evaluate("os.listdir('/fat')") == ["Some long name.txt"]
+        # To FAT "SOME long name.txt" is the same file: what a sync has found there it does not delete.
+        (tmp_path / "SOME long name.txt").write_bytes(b"new")
+        plan = await session.files.sync(tmp_path, "/fat", delete=True)
+        assert plan.is_empty
         assert await session.evaluate("os.listdir('/fat')") == ["Some long name.txt"]
         with pytest.raises(RemoteFileError, match="does not take this name") as caught:
             await session.files.put(b"", "/fat/what?.txt")

@@ -57,7 +57,8 @@ _HASHES: Final = {"sha256": _SHA256, "crc32": _CRC32, "adler32": _ADLER32}
 # b begins: t target, d its folder, q the part's name, s and r the names in t if that is a folder, z how large a part
 # may be to go on from. stat tells of names that cannot be; a missing file is 2, Emscripten's number for it 44.
 # n begins anew, w writes blocks, y closes and removes the part.
-# e ends: FAT (17; 20 is Emscripten's number) may refuse to rename onto a file.
+# e ends, and says so: nothing is concluded from an answer that never came. FAT (17; 20 is Emscripten's number) may
+# refuse to rename onto a file.
 _PUT: Final = (
     """
 import os
@@ -127,6 +128,7 @@ def e(x):
   if e.args[0]not in(17,20):raise
   os.remove(T)
   os.rename(P,T)
+ print('~=;')
 """,
 )
 _BASE64: Final = """

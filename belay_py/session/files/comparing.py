@@ -9,7 +9,7 @@ from belay_py.errors import ExecutionError
 from belay_py.session.files.asking import ask, patience
 from belay_py.session.files.board_code import COMPARE, LOOK, answers
 from belay_py.session.files.entries import join
-from belay_py.session.files.plans import FOLDER
+from belay_py.session.files.plans import FOLDER, NOTHING
 from belay_py.session.files.tree import PORTION
 
 if TYPE_CHECKING:
@@ -61,7 +61,15 @@ class Comparing:
             left = left[len(portion) :]
             if others and not left and not at_once and said[""] == FOLDER:
                 more = await self._walk()
-        return said, [(name, is_dir) for name, is_dir in more if name not in said]
+        return said, await self._without_twins(said, [about for about in more if about[0] not in said])
+
+    async def _without_twins(self, said: dict[str, str], others: list[tuple[str, bool]]) -> list[tuple[str, bool]]:
+        """Return others without those that are what was asked about: to FAT ``A`` and ``a`` are the same file."""
+        twins = {name.casefold(): name for name, answer in said.items() if answer != NOTHING}
+        if not any(name.casefold() in twins for name, _ in others):
+            return others
+        listed = {name for name, _ in await self._walk()}
+        return [about for about in others if twins.get(about[0].casefold(), about[0]) in listed]
 
     async def _compare(self, portion: list[Question], *, others: bool) -> tuple[dict[str, str], list[tuple[str, bool]]]:
         work = sum(int(question.size or 0) for question in portion) / _HASHED_PER_SECOND

@@ -64,7 +64,7 @@ def _below(folder: Path | str, prefix: str, ignore: Ignore) -> Iterator[tuple[os
     try:
         with os.scandir(folder) as found:
             entries = list(found)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a NUL
         raise unreadable(folder, error) from error
     for entry in entries:
         name = f"{prefix}{entry.name}"
@@ -99,6 +99,6 @@ def _host_file(entry: os.DirEntry[str], name: str) -> HostFile:
     return HostFile(Path(entry.path), name, about.st_size)
 
 
-def unreadable(path: Path | str, error: OSError) -> TransferError:
+def unreadable(path: Path | str, error: OSError | ValueError) -> TransferError:
     """Return the error for a file or a folder of this computer that cannot be read."""
-    return TransferError(f"cannot read {path} ({error.strerror or error}); nothing of it was sent")
+    return TransferError(f"cannot read {path} ({getattr(error, 'strerror', None) or error}); nothing of it was sent")

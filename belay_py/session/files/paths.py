@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import posixpath
 from dataclasses import dataclass
 
 from belay_py.errors import RemoteFileError, RemoteIsADirectory, SettingsError
@@ -14,10 +15,19 @@ def check_remote(path: str, what: str = "target") -> str:
     """Return a path of the board's as it is. Raises `SettingsError` for no path, `RemoteFileError` for no such name."""
     if not isinstance(path, str) or not path:
         raise SettingsError(f"{what} is {shown(path)}; it must be the path of a file on the board, as text")
-    if "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
+    if not _can_be(path):
         reason = "a path holds no NUL and no half of a surrogate pair; choose another name"
         raise RemoteFileError(errno.EINVAL, reason, path)
     return path
+
+
+def _can_be(path: str) -> bool:
+    return "\0" not in path and not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def is_top(path: str) -> bool:
+    """Whether a path may be that of all there is: ``/``, the current folder, or one that ``..`` leads up to."""
+    return not posixpath.normpath(path).replace("..", "").strip("/.")
 
 
 def part_name(name: str) -> str:
@@ -40,11 +50,12 @@ class Target:
         """Make one of what the caller wrote, and the name of the source, which may be empty."""
         check_remote(path)
         if not path.endswith("/"):
-            return cls(path, name)
+            # A name of this computer's that is no text matters only where the board finds a folder.
+            return cls(path, name if _can_be(name) else "")
         if not name:
             reason = "this is a folder's name, and the source has none to go by; write the file's whole path"
             raise RemoteIsADirectory(errno.EISDIR, reason, path)
-        return cls(path + name, "")
+        return cls(check_remote(path + name), "")
 
     @property
     def folder(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 from typing import TYPE_CHECKING, Final
 
 from belay_py.errors import (
+    BelayError,
     ExecutionError,
     RemoteFileError,
     RemoteFileExists,
@@ -18,7 +20,7 @@ from belay_py.errors import (
 )
 
 if TYPE_CHECKING:
-    from belay_py.session.errands import Errand
+    from belay_py.session.errands import Errand, Kit
 
 # MicroPython's numbers are Linux' (py/mperrno.h) where the port has no names; of ports with others the name is known.
 _NUMBERS: Final = {
@@ -59,9 +61,15 @@ _FORGOTTEN: Final = ("NameError", "AttributeError", "KeyError")
 """What code of ours raises on a board that has lost the kit, or what that knew."""
 
 
-async def explain(errand: Errand, error: ExecutionError, path: str) -> TransferError | ExecutionError:
-    """`remote_error`, after a look at the folders of the path: boards say ENOENT for one that goes through a file."""
+async def explain(errand: Errand, kit: Kit, error: ExecutionError, path: str) -> TransferError | ExecutionError:
+    """`remote_error`, after a look at the folders of the path: boards say ENOENT for one that goes through a file.
+
+    A kit that lacks something is forgotten, so that doing it again helps.
+    """
     problem = remote_error(error, path)
+    if error.type in _FORGOTTEN and errand.standing.usable:
+        with contextlib.suppress(BelayError):
+            await errand.forget(kit)
     if not isinstance(problem, RemoteFileNotFound) or path.count("/", 1) == 0:
         return problem
     folders = [path[:index] for index, character in enumerate(path) if character == "/" and index]
@@ -92,7 +100,8 @@ def remote_error(error: ExecutionError, path: str) -> TransferError | ExecutionE
         return TransferError(f"the board has no memory for moving {path!r}; reset it, or free what a program keeps")
     if error.type in _FORGOTTEN:
         return TransferError(
-            "the board no longer knows of the transfer: it restarted, or a program there took it away; do it again"
+            "the board no longer knows of the transfer: it restarted, or a program or a noisy wire has damaged our "
+            "code there; do it again"
         )
     if error.type != "OSError":
         return error

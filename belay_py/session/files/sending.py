@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 
 def batch_of(content: memoryview, choice: Choice, abilities: Abilities, most: int) -> list[Block]:
-    """Return the first blocks of content that have at most ``most`` bytes in all, but at least one if there is any."""
+    """Return the first blocks of content that have at most ``most`` bytes in all, but at least one if there is any.
+
+    Deflated ones have few bytes and make many: a port may keep all of those until the execution ends (wasm does).
+    """
     batch: list[Block] = []
-    weight = 0
+    weight = inflated = 0
     size = min(sizes.block(abilities), most)
     for block in encodings.blocks_of(content, choice, size, sizes.wbits(abilities)):
         weight += len(block.payload)
-        if batch and weight > most:
+        inflated += block.size
+        if batch and (weight > most or inflated > sizes.inflated(abilities)):
             break
         batch.append(block)
     return batch

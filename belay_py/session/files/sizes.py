@@ -20,6 +20,11 @@ def most(abilities: Abilities, carrier: str) -> int:
     return max(min(abilities.free // _HEAP_SHARE, _BINARY if carrier == "binary" else _LITERAL), _LEAST)
 
 
+def inflated(abilities: Abilities) -> int:
+    """Return how many bytes of a file one execution stands for at most."""
+    return max(abilities.free // _HEAP_SHARE, _LEAST)
+
+
 def block(abilities: Abilities) -> int:
     """Return how many bytes of a file are deflated at once."""
     return 512 if abilities.small else 4096

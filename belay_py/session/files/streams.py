@@ -11,9 +11,11 @@ import contextlib
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, get_args
 
 from belay_py.errors import BelayError, SettingsError, TransferError
-from belay_py.options.checks import COUNT, one_of, or_none, require
+from belay_py.options.checks import COUNT, is_whole, one_of, or_none, require
 from belay_py.session.files.asking import Asking, board_path
 from belay_py.session.files.board_code import PIECES, piece
+from belay_py.session.files.host import plain
+from belay_py.text import shown
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,8 +82,8 @@ class RemoteFile(Asking):
     def seek(self, place: int) -> None:
         """Read on from a place, in bytes from the file's beginning."""
         self._require("rb")
-        if place < 0:
-            raise SettingsError(f"the place is {place}; it must be a number of bytes from the file's beginning")
+        if not is_whole(place):
+            raise SettingsError(f"the place is {shown(place)}; it must be a number of bytes from the file's beginning")
         self._place = place
 
     async def read(self, size: int = -1) -> bytes:
@@ -111,9 +113,10 @@ class RemoteFile(Asking):
         Raises `TransferError` when the file is not as long as this has made it: somebody else writes it.
         """
         self._require("wb", "ab")
-        self._waiting += data
+        taken = plain(data)
+        self._waiting += taken
         await self._write_waiting()
-        return len(memoryview(data).cast("B"))
+        return len(taken)
 
     async def flush(self) -> None:
         """Send what was collected; it is on the board then."""

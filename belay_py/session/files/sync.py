@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from belay_py.errors import ExecutionError, RemoteFileError
 from belay_py.options import require
 from belay_py.options.checks import is_path
-from belay_py.session.errands import deadline_of
+from belay_py.session.errands import deadline_of, left
 from belay_py.session.files import host_files
 from belay_py.session.files import mpy as compiler
 from belay_py.session.files.asking import board_path, refusal
@@ -50,14 +48,14 @@ class Syncing(Transfers, Tree):
     ) -> SyncPlan:
         """Return what `sync` would do, and do nothing. The arguments and errors are `sync`'s."""
         require("folder", folder, (is_path, "the path of a folder of this computer"))
-        deadline = deadline_of(timeout)
+        deadline = self._deadline(timeout)
         path = board_path(target).rstrip("/") or "/"
         rules = Ignore(ignore)
         folders, files = await self._in_thread(partial(host_files.scan, Path(folder), rules))
         if mpy:
             files = await self._in_thread(partial(compiler.compile_all, files, self._session.info))
         comparison = Comparison(path, folders, files)
-        said, others = await self._compare(path, comparison.questions(), delete=delete, timeout=_left(deadline))
+        said, others = await self._compare(path, comparison.questions(), delete=delete, timeout=left(deadline))
         return await self._in_thread(partial(comparison.plan, said, others, rules, delete=delete))
 
     async def sync(
@@ -86,8 +84,8 @@ class Syncing(Transfers, Tree):
         Raises `TransferError` for host files that cannot be read or sent, `RemoteIsADirectory` and
         `RemoteNotADirectory` where without ``delete`` something is in the way, and what `put` and `mkdir` raise.
         """
-        deadline = deadline_of(timeout)
-        plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=_left(deadline))
+        deadline = self._deadline(timeout)
+        plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=left(deadline))
         if dry_run:
             return plan
 
@@ -99,13 +97,13 @@ class Syncing(Transfers, Tree):
             told = None if progress is None else partial(_tell, progress, done, plan.bytes)
             source = file.source if file.data is None else file.data
             try:
-                await self.put(source, file.path, timeout=_left(deadline), progress=told)
+                await self.put(source, file.path, timeout=left(deadline), progress=told)
             except RemoteFileError as error:
                 if error.errno != errno.ENOSPC or not to_delete:
                     raise
                 await self._each("rm", to_delete, deadline)
                 to_delete = ()
-                await self.put(source, file.path, timeout=_left(deadline), progress=told)
+                await self.put(source, file.path, timeout=left(deadline), progress=told)
             done += file.size
         await self._each("rm", to_delete, deadline)
         return plan
@@ -138,15 +136,14 @@ class Syncing(Transfers, Tree):
         """Do with all paths what a function of the kit does with one: all that is in it too, and no error if done."""
         for portion in portions(paths, room(self._session.info), _length):
             call = "many", portion, function, True, True
-            await self._ask(LOOK, *call, timeout=_left(deadline), idempotent=True)
+            await self._ask(LOOK, *call, timeout=left(deadline), idempotent=True)
+
+    def _deadline(self, timeout: float | None) -> float:
+        standing = self._session._standing  # noqa: SLF001  its files
+        return deadline_of(None if timeout is None else standing.seconds("timeout", timeout))
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await offload(work, lambda _: None, name=f"belay sync {self._session.session_id}")
-
-
-def _left(deadline: float) -> float | None:
-    """The seconds until a deadline; None where there is none."""
-    return None if math.isinf(deadline) else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 def _tell(progress: Progress, before: int, total: int, done: int, _: int | None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, overload
 
-from belay_py.errors import TransferError
-from belay_py.options.checks import one_of, or_none, require
+from belay_py.errors import RemoteIsADirectory, TransferError
+from belay_py.options.checks import is_path, one_of, or_none, require
+from belay_py.session.errands import deadline_of, left
 from belay_py.session.files import host
 from belay_py.session.files.base import OfSession
 from belay_py.session.files.download import Download
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from belay_py.session.errands import Errand
     from belay_py.session.files.host import Source
     from belay_py.session.files.transfer import Encoding, Progress
+
+_TEXT = (lambda value: isinstance(value, str), "text")
+_CODEC = (lambda value: isinstance(value, str), "the name of an encoding, such as 'utf-8'")
+_HOST_PATH = (is_path, "the path of a file or a folder of this computer")
 
 
 class Transfers(OfSession):
@@ -52,14 +58,17 @@ class Transfers(OfSession):
         `DeviceSession.execute` raises.
         """
         require("encoding", encoding, or_none(one_of(*ENCODINGS)))
-        content, name = host.read_source(source)
+        if timeout is not None:
+            timeout = self._session._standing.seconds("timeout", timeout)  # noqa: SLF001  as in `_do`
+        deadline = deadline_of(timeout)
+        content, name = await host.read_in_time(source, deadline)
         place = Target.of(target, name)
 
         async def work(errand: Errand) -> Transfer:
             upload = Upload(errand, content, place, encoding=encoding, verify=verify, progress=progress)
             return await upload.run()
 
-        return await self._do(work, timeout)
+        return await self._do(work, left(deadline))
 
     @overload
     async def get(
@@ -98,13 +107,12 @@ class Transfers(OfSession):
 
             await self._get(source, write, timeout, progress, content.clear)
             return bytes(content)
-        with host.written(target, source.rpartition("/")[2]) as file:
-
-            def again() -> None:
-                file.seek(0)
-                file.truncate()
-
-            return await self._get(source, file.write, timeout, progress, again)
+        require("target", target, _HOST_PATH)
+        name = source.rstrip("/").rpartition("/")[2]
+        if name in ("", ".", ".."):
+            raise RemoteIsADirectory(errno.EISDIR, "this is a folder; name a file in it", source)
+        with host.written(target, name) as file:
+            return await self._get(source, file.write, timeout, progress, file.begin_anew)
 
     async def _get(
         self,
@@ -131,6 +139,7 @@ class Transfers(OfSession):
 
     async def read_text(self, path: str, *, encoding: str = "utf-8", timeout: float | None = None) -> str:
         """Return a file's content as text, line ends as they are. Raises what `get` raises, and `TransferError`."""
+        require("encoding", encoding, _CODEC)
         content = await self.get(path, timeout=timeout)
         try:
             return content.decode(encoding)
@@ -143,12 +152,14 @@ class Transfers(OfSession):
         self, path: str, data: bytes | bytearray | memoryview, *, timeout: float | None = None
     ) -> Transfer:
         """Make a file of bytes, in place of what was there. Raises what `put` raises."""
-        return await self.put(memoryview(data), path, timeout=timeout)
+        return await self.put(host.plain(data), path, timeout=timeout)
 
     async def write_text(
         self, path: str, text: str, *, encoding: str = "utf-8", timeout: float | None = None
     ) -> Transfer:
         """Make a file of text, line ends as they are, in place of what was there. Raises what `put` raises."""
+        require("encoding", encoding, _CODEC)
+        require("text", text, _TEXT)
         try:
             data = text.encode(encoding)
         except (UnicodeError, LookupError) as error:

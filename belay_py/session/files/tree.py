@@ -8,6 +8,8 @@ from belay_py.errors import RemoteIsADirectory, SettingsError
 from belay_py.session.files.asking import Asking, board_path
 from belay_py.session.files.board_code import COMPARE, LOOK
 from belay_py.session.files.entries import Entry, Space, join
+from belay_py.session.files.paths import is_top
+from belay_py.text import shown
 
 if TYPE_CHECKING:
     import builtins
@@ -96,7 +98,7 @@ class Tree(Asking):
         What was removed before an error stays so.
         """
         name = board_path(path)
-        if recursive and not name.strip("/."):
+        if recursive and is_top(name):
             raise SettingsError(f"{name!r} is the whole file system; name what is to be removed in it")
         try:
             await self._ask(LOOK, "rm", name, recursive, missing_ok, timeout=timeout, idempotent=missing_ok)
@@ -119,8 +121,8 @@ class Tree(Asking):
         Boards have ``sha256``, and some ``sha1`` and ``md5``; others raise `NotSupported`. A slow board may need a
         ``timeout`` for a large file: 20 KB a second is little.
         """
-        if not algorithm.isidentifier():
-            raise SettingsError(f"the algorithm is {algorithm!r}; it must be a name, such as 'sha256'")
+        if not isinstance(algorithm, str) or not algorithm.isidentifier():
+            raise SettingsError(f"the algorithm is {shown(algorithm)}; it must be a name, such as 'sha256'")
         [(digest,)] = await self._ask(COMPARE, "hash", board_path(path), algorithm, timeout=timeout, idempotent=True)
         return str(digest)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BEGUN: Final = re.compile(rb"~([01]),(\d{1,18}),(\w*);")
 _DAMAGED: Final = b"~!;"
+_KEPT: Final = b"~=;"
 _WORTH_RESUMING: Final = 8192
 """Bytes of a file up to which the board is not asked for a part: that costs a round trip."""
 
@@ -70,7 +71,7 @@ class Upload:
         try:
             carrier = await self._move(abilities, choice)
         except ExecutionError as error:
-            problem = await explain(self._errand, error, self._path)
+            problem = await explain(self._errand, boardside.put_kit(abilities), error, self._path)
             await self._leave(remove=isinstance(problem, RemoteFileError))
             raise problem from error
         except Exception as error:
@@ -120,6 +121,11 @@ class Upload:
             raise TransferError(
                 f"{self._path!r} came to the board damaged, and was removed there again before it took the place of "
                 "what was there; put it again, on a noisy wire with communication.integrity"
+            )
+        if _KEPT not in output:
+            raise TransferError(
+                "the board's answer to the end of a transfer was damaged; put the file again, on a noisy wire with "
+                "communication.integrity"
             )
         return choice.carrier
 

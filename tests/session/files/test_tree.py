@@ -324,3 +324,14 @@ async def test_files_of_a_managed_session_work_within_a_lease_and_outside_and_no
         with pytest.raises(SessionClosed, match="lease"):
             await session.files.list("/")
         assert [entry.name for entry in await free.files.list("/")] == ["x"]
+
+
+@pytest.mark.parametrize("path", ["/", "//", ".", "..", "/.", "/lib/..", "lib/../..", "/lib/sub/../../"])
+async def test_no_way_of_writing_it_removes_everything(path: str) -> None:
+    async with DeviceSession("virtual:") as session:
+        await session.files.mkdir("/lib/sub", parents=True)
+        with pytest.raises(SettingsError, match="whole file system"):
+            await session.files.remove(path, recursive=True)
+        assert await session.files.is_dir("/lib/sub")
+        await session.files.remove("/lib/../lib/sub", recursive=True)
+        assert await session.files.list("/lib") == []
