@@ -167,7 +167,7 @@ def sync(
     """
     how = {"delete": delete, "mpy": mpy}
     with boards.session(port, baudrate, connect_timeout, trace) as board:
-        path = remote(target) or "/"
+        path = remote(target) or "."
         if dry_run:
             plan = board.files.plan_sync(folder, path, **how, ignore=ignore or (), timeout=timeout)
         else:

@@ -35,7 +35,7 @@ class Asking(OfSession):
         """
 
         async def work(errand: Errand) -> ExecutionResult:
-            return await ask(errand, kit, *call, timeout=patience(timeout))
+            return await ask(errand, kit, *call, timeout=step_limit(timeout))
 
         try:
             return await self._session._errand(work, timeout, idempotent=idempotent)  # noqa: SLF001  its files
@@ -49,7 +49,7 @@ async def ask(errand: Errand, kit: Kit, *call: object, timeout: float | None) ->
     return await errand.call(kit, f"{kit.name}.run({arguments})".encode(), timeout=timeout)
 
 
-def patience(timeout: float | None) -> float | None:
+def step_limit(timeout: float | None) -> float | None:
     """What one of an errand's executions may take: with a deadline for all of it, no less than that."""
     return None if timeout is None else math.inf
 

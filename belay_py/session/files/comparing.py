@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from belay_py.errors import ExecutionError
-from belay_py.session.files.asking import ask, patience
+from belay_py.session.files.asking import ask, step_limit
 from belay_py.session.files.board_code import COMPARE, LOOK, answers
 from belay_py.session.files.entries import join
 from belay_py.session.files.plans import FOLDER, NOTHING
@@ -74,7 +74,7 @@ class Comparing:
     async def _compare(self, portion: list[Question], *, others: bool) -> tuple[dict[str, str], list[tuple[str, bool]]]:
         work = sum(int(question.size or 0) for question in portion) / _HASHED_PER_SECOND
         work += len(portion) / _LOOKED_AT_PER_SECOND
-        limit = self._step + work if self._timeout is None else patience(self._timeout)
+        limit = self._step + work if self._timeout is None else step_limit(self._timeout)
         result = await ask(self._errand, COMPARE, "cmp", self._target, _asked(portion), others, timeout=limit)
         told = answers(result)
         said = "/".join(about[0] for about in told if len(about) == 1 and about[0]).split("/")
@@ -89,7 +89,7 @@ class Comparing:
         start = len(join(self._target, ""))
         while waiting:
             try:
-                result = await ask(self._errand, LOOK, "walk", waiting, most, timeout=patience(self._timeout))
+                result = await ask(self._errand, LOOK, "walk", waiting, most, timeout=step_limit(self._timeout))
             except ExecutionError as error:
                 if error.type != "MemoryError" or most == 1:
                     raise
