@@ -16,7 +16,7 @@ from belay_py.lifecycle import DeviceSessionState
 from belay_py.options import check_text
 from belay_py.options.checks import is_count
 from belay_py.protocol import BoardReset
-from belay_py.session import nonces, sender, values
+from belay_py.session import encoder, nonces, sender, values
 from belay_py.session.listeners import QUEUE_LIMIT, Subscriptions
 from belay_py.session.message import Message, MessageStream
 from belay_py.session.observable import checked_listener
@@ -97,10 +97,12 @@ class Inbox:
         if self._standing.lifecycle.state is DeviceSessionState.DISPOSED:
             stream.close()
         self._streams.add(stream)
+        self._lacking = None  # who asks now is told, or finds that there is memory by now
 
     def subscribe(self, callback: Callable[..., Any], topic: str | None) -> Callable[[], None]:
         """Add a callback; return what takes it out again."""
         taker: Any = callback if topic is None else _Topical(callback, topic)  # of messages only, which are all it gets
+        self._lacking = None
         return self._callbacks.add(taker)
 
     def end(self) -> None:
@@ -127,6 +129,7 @@ class Inbox:
             for part in sender.KIT.parts:
                 event = await _ask(channel, part, deadline)
                 if event.traceback:
+                    await _ask(channel, encoder.CLEAR, deadline)
                     break
             else:
                 event = await _ask(channel, sender.begin(nonce), deadline)

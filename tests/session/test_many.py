@@ -111,6 +111,23 @@ async def test_exceptions_are_what_they_are_alone_and_keep_nothing_else_from_run
         assert together[-1].output == "1\n"
 
 
+async def test_snippets_that_take_our_tools_away() -> None:
+    hostile = [
+        "import sys, builtins\nsys = exec = compile = Exception = None\nprint = lambda *_: None",
+        "del print, exec, compile, Exception\nfrom sys import *",
+        "builtins.compile = builtins.exec = lambda *_: 1 / 0",
+        "for name in dir(builtins):\n if name.startswith('_belay_m'): delattr(builtins, name)",
+        "print('still here')",
+        "\N{ZERO WIDTH SPACE}",
+        b"print(len('\xc3\xa9'), len(b'\xff\xfe'))",
+        "print('a\x1eb')",
+    ]
+    async with DeviceSession("virtual:") as session:
+        results = await session.execute_many(hostile, stop_on_error=False)
+        assert [result.output for result in results] == ["", "", "", "", "still here\n", "", "1 2\n", "a\x1eb\n"]
+        assert isinstance(results[5], ExecutionError)
+
+
 async def test_the_first_exception_stops_and_knows_what_was_before(port: str, way: CommunicationOptions) -> None:
     async with DeviceSession(port, communication=way) as session:
         with pytest.raises(ExecutionError, match="divide by zero") as caught:

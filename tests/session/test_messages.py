@@ -431,6 +431,50 @@ async def test_a_board_without_the_memory_runs_code_and_says_so(port: str, monke
         assert session.statistics.bytes_sent - sent < 40
 
 
+async def test_who_asks_later_is_told_too_and_gets_messages_once_there_is_memory() -> None:
+    async with DeviceSession("virtual:?memory=65536") as session:
+        await session.execute("import gc\nkept = []\nwhile gc.mem_free() > 6000: kept.append(bytearray(500))")
+        for _ in range(2):
+            inbox = session.messages(timeout=5)
+            await session.execute("gc.collect()")
+            with pytest.raises(NotSupported, match="MemoryError"):
+                await anext(inbox)
+        assert (await session.execute("print('_belay_w' in globals())")).output == "False\n", "half of what did not fit"
+        await session.execute("del kept\ngc.collect()")
+        heard: list[Message] = []
+        end = session.on_message(heard.append)
+        inbox = session.messages()
+        await session.execute("belay_send(1)")
+        assert values(inbox.take()) == values(heard) == [1]
+        end()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_names_and_words_of_the_program_are_left_alone(way: str) -> None:
+    async with DeviceSession("virtual:", communication=WAYS[way]) as session:
+        await session.execute("names = 'n i o p v z q g h L N Q y C k w e x s b t'.split()")
+        await session.execute("for name in names: exec(name + '=1')\nprint = None\nbefore = set(globals())")
+        inbox = session.messages()
+        await session.execute("belay_send([eval(name) for name in names] == [1] * len(names))")
+        await session.execute("belay_send(sorted(set(globals()) - before - {'before'}))")
+        assert values(inbox.take()) == [True, []]
+
+
+@pytest.mark.parametrize("name", [sender.NAME, sender.KIT.name], ids=["call", "kit"])
+async def test_a_kit_that_is_cut_half_way_does_not_look_whole(name: str) -> None:
+    async with DeviceSession("virtual:") as session:
+        for part in sender.KIT.parts[:-1]:
+            await session.execute(part)
+        await session.execute(f"del _belay_w['{name}']")
+        with pytest.raises(ExecutionError, match="KeyError"):
+            await session.execute(sender.KIT.parts[-1])
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute(sender.KIT.name)
+        inbox = session.messages()
+        await session.execute("belay_send(1)")
+        assert values(inbox.take()) == [1]
+
+
 async def test_on_small_boards(make_pty_board: Callable[..., PtyBoard]) -> None:
     board = make_pty_board(memory=64 * 1024, raw_paste="absent")
     async with DeviceSession(board.port) as session:
@@ -463,7 +507,7 @@ class Sending:
         self.number = 0
 
     def _on_code(self, code: str) -> Answer:
-        asked = re.fullmatch(r"print\('belay_send %d\.'%_belay_s\w{4}\('([\w-]+)'\)\)", code)
+        asked = re.fullmatch(r"exec\(.+,{'i':_belay_s\w{4}\('([\w-]+)'\)}\)", code)
         if asked is None:
             return f"ran {code}\n"
         self.nonce = asked[1].encode()
