@@ -196,7 +196,7 @@ class _Run:
         except ExecutionError:
             self._limit = 0  # no `compile`, or no memory for it: one by one, then
             return False
-        except (SessionTimeout, ProtocolViolation) as error:
+        except (SessionTimeout, ProtocolViolation, BoardWasReset) as error:
             error.outcome = "not_started"
             raise
         except OutcomeUnknown as error:

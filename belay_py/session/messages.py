@@ -101,9 +101,8 @@ class Inbox:
 
     def subscribe(self, callback: Callable[..., Any], topic: str | None) -> Callable[[], None]:
         """Add a callback; return what takes it out again."""
-        taker: Any = callback if topic is None else _Topical(callback, topic)  # of messages only, which are all it gets
         self._lacking = None
-        return self._callbacks.add(taker)
+        return self._callbacks.add(callback, None if topic is None else lambda message: message.topic == topic)
 
     def end(self) -> None:
         """The session is disposed of."""
@@ -175,20 +174,6 @@ class Inbox:
         _log.warning(
             "%s: a message from the board came damaged: %s", self._standing.options.port, short(repr(content), 200)
         )
-
-
-class _Topical:
-    """A callback for messages of one topic."""
-
-    def __init__(self, callback: Callable[..., Any], topic: str) -> None:
-        self._callback = callback
-        self._topic = topic
-
-    def __call__(self, message: Message) -> Any:
-        return self._callback(message) if message.topic == self._topic else None
-
-    def __repr__(self) -> str:
-        return repr(self._callback)  # it is what the log names
 
 
 def _needs_a_look(event: Finished) -> bool:

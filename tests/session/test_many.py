@@ -112,7 +112,7 @@ async def test_exceptions_are_what_they_are_alone_and_keep_nothing_else_from_run
 
 
 async def test_snippets_that_take_our_tools_away() -> None:
-    hostile = [
+    hostile: list[str | bytes] = [
         "import sys, builtins\nsys = exec = compile = Exception = None\nprint = lambda *_: None",
         "del print, exec, compile, Exception\nfrom sys import *",
         "builtins.compile = builtins.exec = lambda *_: 1 / 0",

@@ -399,6 +399,25 @@ async def test_callbacks(port: str, caplog: pytest.LogCaptureFixture) -> None:
         assert heard[2] == "42\n"
 
 
+async def test_a_callback_misses_none_that_is_not_for_it(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    heard, catch_up, last = [], asyncio.Event(), asyncio.Event()
+
+    async def slow(message: Message) -> None:
+        heard.append(message.value)
+        await catch_up.wait()
+        if message.value == 999:
+            last.set()
+
+    async with DeviceSession(port) as session:
+        end = session.on_message(slow, topic="mine")
+        await session.execute("for i in range(1000): belay_send(i, 'mine')\nfor i in range(9): belay_send(i, 'other')")
+        catch_up.set()
+        await last.wait()
+        end()
+    assert heard == list(range(1000))
+    assert not [record for record in caplog.records if "slow" in record.getMessage()]
+
+
 async def test_what_makes_no_sense_is_refused(port: str) -> None:
     session = DeviceSession(port)
     mistakes: list[dict[str, Any]] = [{"topic": 5}, {"limit": 0}, {"timeout": -1}]
