@@ -137,11 +137,11 @@ def read(came: bytes, nonce: str) -> Answer:
         microseconds = int(frame[1], 16)
         ended.append(Ended(output, traceback, math.nan if microseconds < 0 else microseconds / 1e6))
         position = following
-    rest = came[position:]
+    rest = came[position:].partition(key)[0] if begun else came  # and no frame that was cut short
     if before:  # of a thread or a timer, right at the beginning
         if ended:
             ended[0] = ended[0]._replace(output=before + ended[0].output)
-        else:
+        elif begun:
             rest = before + rest
     return Answer(bool(begun), ended, rest)
 

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belay_py import (
+    BelayError,
     BoardWasReset,
     CommunicationOptions,
     DeviceSession,
     DeviceSessionManager,
+    Disconnected,
     ExecutionError,
     Interrupted,
     Message,
@@ -31,7 +33,7 @@ from belay_py import (
 from belay_py.session import sender
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import Answer, Corrupt, Cut, FaultyWire, ScriptedBoard
+from belay_py.testing import Answer, Corrupt, Cut, FaultyWire, Forever, HardReset, Lose, ScriptedBoard, SoftReset
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -580,6 +582,27 @@ async def test_a_thread_that_prints_into_a_message_and_half_a_message_before_the
         sending.board.on_code = disturbed
         assert (await session.execute("second")).output_bytes == b"aprinted\r\nb"
         assert values(inbox.take()) == ["whole"]
+
+
+ENDS: dict[str, tuple[Answer, type[BelayError]]] = {
+    "no end": (Forever(), SessionTimeout),
+    "a reset": (SoftReset(), BoardWasReset),
+    "a restart of the chip": (HardReset(), BoardWasReset),
+    "a lost link": (Lose(), Disconnected),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_goes_wrong_before_the_code_says_that_it_has_not_started(end: str) -> None:
+    step, error = ENDS[end]
+    board = ScriptedBoard(on_code=lambda code: step if sender.KIT.name in code else "ran")
+    async with DeviceSession(board.port) as session:
+        inbox = session.messages()
+        with pytest.raises(error) as caught:
+            await session.execute("mine", timeout=0.5)
+        assert caught.value.outcome == "not_started"  # type: ignore[attr-defined]  # each of these has one
+        inbox.close()
+    assert "mine" not in [execution.code for execution in board.executions]
 
 
 # -- the blocking face ----------------------------------------------------------------------------------------------
