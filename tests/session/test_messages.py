@@ -27,13 +27,26 @@ from belay_py import (
     Message,
     NotSupported,
     OutcomeUnknown,
+    ProtocolViolation,
     SessionTimeout,
     SettingsError,
 )
 from belay_py.session import sender
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import Answer, Corrupt, Cut, FaultyWire, Forever, HardReset, Lose, ScriptedBoard, SoftReset
+from belay_py.testing import (
+    Answer,
+    Corrupt,
+    Cut,
+    FaultyWire,
+    Forever,
+    HardReset,
+    Lose,
+    Pause,
+    ScriptedBoard,
+    SoftReset,
+    SwallowInterrupts,
+)
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -588,6 +601,7 @@ ENDS: dict[str, tuple[Answer, type[BelayError]]] = {
     "no end": (Forever(), SessionTimeout),
     "a reset": (SoftReset(), BoardWasReset),
     "a restart of the chip": (HardReset(), BoardWasReset),
+    "a reset behind the deadline": ((SwallowInterrupts(99), Pause(0.6), SoftReset()), BoardWasReset),
     "a lost link": (Lose(), Disconnected),
 }
 
@@ -603,6 +617,19 @@ async def test_what_goes_wrong_before_the_code_says_that_it_has_not_started(end:
         assert caught.value.outcome == "not_started"  # type: ignore[attr-defined]  # each of these has one
         inbox.close()
     assert "mine" not in [execution.code for execution in board.executions]
+
+
+async def test_damage_before_the_code_says_that_it_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "KIT", kit("s", "_belay_x(b'noise')"))
+    async with DeviceSession("virtual:", communication=WAYS["checked"]) as session:
+        inbox = session.messages()
+        with pytest.raises(ProtocolViolation) as caught:
+            await session.execute("mine = 1")
+        assert caught.value.outcome == "not_started"
+        inbox.close()
+        del inbox
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute("mine")
 
 
 # -- the blocking face ----------------------------------------------------------------------------------------------
