@@ -74,7 +74,9 @@ def belay_send(value,topic=None):
     try:w=_belay_x
     except NameError:w=sys.stdout.write
     w(('\x1e'+N+k+':').encode()+e+b'\x1f')
-  finally:y=0
+  finally:
+   y=0
+   o.clear()
 def KIT(n):
  global N
  N=n

@@ -203,6 +203,18 @@ async def test_what_cannot_be_sent_is_the_boards_exception(port: str, code: str,
         assert [(message.value, message.missed) for message in inbox.take()] == [("well", 0)]
 
 
+async def test_what_could_not_be_sent_does_not_stay_on_the_heap(port: str) -> None:
+    async with DeviceSession(port) as session:
+        inbox = session.messages()
+        free = "import gc\ngc.collect()\nprint(gc.mem_free())"
+        before = int((await session.execute(free)).output)
+        with pytest.raises(ExecutionError, match="TypeError"):
+            await session.execute("belay_send(['x' * 100_000, object()])")
+        await session.execute("gc.collect()")
+        assert int((await session.execute(free)).output) > before - 20_000
+        assert not inbox.take()
+
+
 async def test_a_callback_on_the_board_that_sends_in_the_middle_of_a_message(session: DeviceSession) -> None:
     inbox = session.messages(limit=10_000)
     code = """
