@@ -26,12 +26,14 @@ _SEPARATOR: Final = b"\x1f"
 
 # n: the nonce; h: whether to stop at the first exception; c: the snippets. What is no Exception (SystemExit, a Ctrl-C)
 # goes through. Each time sys is asked for: in the integrity mode it is another one. Microseconds wrap after 17 minutes.
+# f, r: a snippet may replace those of builtins.
 _CODE: Final = r"""
 import builtins
 try:from time import ticks_us as u,ticks_ms as m,ticks_diff as q
 except ImportError:
  u=m=lambda:0
  q=lambda a,b:-1
+f,r=compile,exec
 def KIT(n,h,c):
  import sys
  w=sys.stdout.write
@@ -45,7 +47,7 @@ def KIT(n,h,c):
   e=None
   b=m()
   a=u()
-  try:exec(compile(s,'<stdin>','exec'),G)
+  try:r(f(s,'<stdin>','exec'),G)
   except Exception as x:e=x
   a=q(u(),a)
   b=q(m(),b)
@@ -58,7 +60,6 @@ def KIT(n,h,c):
    w(n)
    w(';')
    if h:break
-compile
 try:builtins.KIT=KIT
 except AttributeError:G['KIT']=KIT
 """
@@ -136,11 +137,11 @@ def read(came: bytes, nonce: str) -> Answer:
         microseconds = int(frame[1], 16)
         ended.append(Ended(output, traceback, math.nan if microseconds < 0 else microseconds / 1e6))
         position = following
-    rest = came[position:]
+    rest = came[position:].partition(key)[0] if begun else came  # and no frame that was cut short
     if before:  # of a thread or a timer, right at the beginning
         if ended:
             ended[0] = ended[0]._replace(output=before + ended[0].output)
-        else:
+        elif begun:
             rest = before + rest
     return Answer(bool(begun), ended, rest)
 

@@ -40,9 +40,12 @@ class Subscriptions:
     def __bool__(self) -> bool:
         return bool(self._all)
 
-    def add(self, listener: Listener) -> Callable[[], None]:
-        """Add one; return what takes it out again, any number of times. Raises `SettingsError` for what is none."""
-        subscription = _Subscription(checked_listener(listener))
+    def add(self, listener: Listener, wants: Callable[[Any], bool] | None = None) -> Callable[[], None]:
+        """Add one; return what takes it out again, any number of times. Raises `SettingsError` for what is none.
+
+        Events that it does not want are none that it could miss.
+        """
+        subscription = _Subscription(checked_listener(listener), wants)
         self._all += (subscription,)
 
         def unsubscribe() -> None:
@@ -107,8 +110,9 @@ class Listeners:
 class _Subscription:
     """One listener; its queue and its task, should it be asynchronous."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, wants: Callable[[Any], bool] | None) -> None:
         self._listener: Callable[[SessionEvent], object] = listener
+        self._wants = wants
         self._kinds = listener.kinds if isinstance(listener, Choosy) else (SessionEvent,)
         # The subscriber's context, not that of whoever causes an event: his groups are not the listener's.
         self._context = copy_context()
@@ -118,7 +122,7 @@ class _Subscription:
         self._missed = 0
 
     def deliver(self, event: SessionEvent) -> None:
-        if not isinstance(event, self._kinds):
+        if not isinstance(event, self._kinds) or (self._wants is not None and not self._wants(event)):
             return
         if len(self._waiting) >= QUEUE_LIMIT:
             self._miss()

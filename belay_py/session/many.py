@@ -196,7 +196,7 @@ class _Run:
         except ExecutionError:
             self._limit = 0  # no `compile`, or no memory for it: one by one, then
             return False
-        except (SessionTimeout, ProtocolViolation) as error:
+        except (SessionTimeout, ProtocolViolation, BoardWasReset) as error:
             error.outcome = "not_started"
             raise
         except OutcomeUnknown as error:
@@ -224,9 +224,10 @@ class _Run:
                 error.output_bytes = answer.rest if not checked else b""
             raise
         else:
-            self._ended(batches.read(bytes(came) or result.output_bytes, nonce), len(batch))
+            output = bytes(came) or result.output_bytes
+            self._ended(batches.read(output, nonce), output, len(batch))
 
-    def _ended(self, answer: Answer, expected: int) -> None:
+    def _ended(self, answer: Answer, came: bytes, expected: int) -> None:
         """Take what came of a submission that has run to its end."""
         ended = answer.ended
         if len(ended) != expected and not (self._stop and ended and ended[-1].traceback):
@@ -234,7 +235,7 @@ class _Run:
             raise ProtocolViolation(
                 "all snippets ran, but something else on the board (a timer, a thread) printed between the results, "
                 "and they cannot be told apart; silence it, or run them one by one with execute()",
-                received=answer.rest[-200:],
+                received=came[-200:],
             )
         if answer.rest:  # of a thread or a timer, behind the last one
             ended[-1] = ended[-1]._replace(output=ended[-1].output + answer.rest)

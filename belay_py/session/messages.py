@@ -16,7 +16,7 @@ from belay_py.lifecycle import DeviceSessionState
 from belay_py.options import check_text
 from belay_py.options.checks import is_count
 from belay_py.protocol import BoardReset
-from belay_py.session import nonces, sender, values
+from belay_py.session import encoder, nonces, sender, values
 from belay_py.session.listeners import QUEUE_LIMIT, Subscriptions
 from belay_py.session.message import Message, MessageStream
 from belay_py.session.observable import checked_listener
@@ -97,11 +97,12 @@ class Inbox:
         if self._standing.lifecycle.state is DeviceSessionState.DISPOSED:
             stream.close()
         self._streams.add(stream)
+        self._lacking = None  # who asks now is told, or finds that there is memory by now
 
     def subscribe(self, callback: Callable[..., Any], topic: str | None) -> Callable[[], None]:
         """Add a callback; return what takes it out again."""
-        taker: Any = callback if topic is None else _Topical(callback, topic)  # of messages only, which are all it gets
-        return self._callbacks.add(taker)
+        self._lacking = None
+        return self._callbacks.add(callback, None if topic is None else lambda message: message.topic == topic)
 
     def end(self) -> None:
         """The session is disposed of."""
@@ -127,6 +128,7 @@ class Inbox:
             for part in sender.KIT.parts:
                 event = await _ask(channel, part, deadline)
                 if event.traceback:
+                    await _ask(channel, encoder.CLEAR, deadline)
                     break
             else:
                 event = await _ask(channel, sender.begin(nonce), deadline)
@@ -172,20 +174,6 @@ class Inbox:
         _log.warning(
             "%s: a message from the board came damaged: %s", self._standing.options.port, short(repr(content), 200)
         )
-
-
-class _Topical:
-    """A callback for messages of one topic."""
-
-    def __init__(self, callback: Callable[..., Any], topic: str) -> None:
-        self._callback = callback
-        self._topic = topic
-
-    def __call__(self, message: Message) -> Any:
-        return self._callback(message) if message.topic == self._topic else None
-
-    def __repr__(self) -> str:
-        return repr(self._callback)  # it is what the log names
 
 
 def _needs_a_look(event: Finished) -> bool:

@@ -202,8 +202,11 @@ class Operations:
         else:
             recovered = await self.recovery.bring_back(channel, restarted=isinstance(error, Restarted))
         may_have_run = may_have_run and not (sent and sent.not_started)
+        if isinstance(error, ProtocolViolation) and not may_have_run:
+            error.outcome = "not_started"
         did_not_run = isinstance(error, ProtocolViolation) and error.outcome == "not_started"
         did_not_run |= isinstance(error, Restarted) and error.not_started
+        did_not_run |= not may_have_run
         # A recovery that failed has not counted the epoch, and the board has restarted all the same.
         if standing.boot_epoch != epoch or isinstance(error, Restarted):
             if did_not_run:

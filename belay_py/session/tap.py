@@ -25,6 +25,7 @@ _CONTROL = re.compile(rb"[\x00-\x1f]")
 _REPLS_WORDS = rb"raw REPL; CTRL-B|>>> |(?:MPY: )?soft reboot\r|MicroPython v"
 _REPLS_OWN = re.compile(_REPLS_WORDS)
 _NO_MESSAGES = re.compile(rb"R[\x00\x01]|" + _REPLS_WORDS + rb"|[\x00-\x1f]")
+_LONGEST_WORD: Final = 20
 _LONGEST_INSERT: Final = 4096
 """Bytes that may stand inside a message before it is given up."""
 _LONGEST_SEARCHED: Final = 2048
@@ -47,7 +48,7 @@ class Tap:
         self._damaged = damaged
         self._start = BEGIN + nonce.encode()
         self._held = bytearray()
-        self._searched = len(self._start)
+        self._begin_anew()
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes; return, in order, those that are no message's."""
@@ -63,10 +64,18 @@ class Tap:
     def flush(self) -> bytes:
         """Return what is held back, and was no message: nothing that belongs to it will come."""
         held, self._held = bytes(self._held), bytearray()
-        self._searched = len(self._start)
+        self._begin_anew()
         return self._spilt(held[len(self._start) :]) if held.startswith(self._start) else held
 
     # -- internals ----------------------------------------------------------------------------------------------
+
+    def _begin_anew(self) -> None:
+        """What is held from now on begins with another message. A long one comes in thousands of pieces."""
+        self._searched = len(self._start)
+        """Held bytes in which no stop is."""
+        self._disturbed = False
+        """Whether there is a control character in `_listened` bytes, so that the REPL's own words are looked for."""
+        self._listened = len(self._start)
 
     def _begun(self, data: bytes | bytearray) -> int:
         """How many bytes at the end may be the beginning of a message's start."""
@@ -83,7 +92,7 @@ class Tap:
                     at = len(held) - self._begun(held)
                 out += held[:at]
                 del held[:at]
-                self._searched = len(start)
+                self._begin_anew()
                 if not held.startswith(start):
                     break
             count, passed = self._take()
@@ -91,7 +100,7 @@ class Tap:
                 break
             del held[:count]
             out += passed
-            self._searched = len(start)
+            self._begin_anew()
         return bytes(out)
 
     def _take(self) -> tuple[int, bytes]:
@@ -119,8 +128,14 @@ class Tap:
         size = int(header[1], 16) if header else 0
         if len(self._held) > len(self._start) + _LONGEST_HEADER + size + _LONGEST_INSERT:
             return True
-        disturbed = _CONTROL.search(self._held, len(self._start))
-        return disturbed is not None and _REPLS_OWN.search(self._held, len(self._start)) is not None
+        listened, self._listened = self._listened, len(self._held)
+        if self._disturbed:
+            listened = max(len(self._start), listened - _LONGEST_WORD)
+        elif _CONTROL.search(self._held, listened) is None:
+            return False
+        else:
+            self._disturbed, listened = True, len(self._start)
+        return _REPLS_OWN.search(self._held, listened) is not None
 
     def _read(self, content: bytes) -> bytes:
         """Deliver a message; return what stood inside it and is not its own."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import re
 import sys
 import weakref
 from contextlib import aclosing
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import BelayError, CommunicationOptions, DeviceSession, DeviceSessionState, SessionClosed
+from belay_py import BelayError, CommunicationOptions, DeviceSession, DeviceSessionState, SessionClosed, SessionTimeout
 from belay_py.testing import Forever, Read, ScriptedBoard, SwallowInterrupts, VirtualClock
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def on_code(code: str) -> Answer:
         return SwallowInterrupts(3), Forever(b"no\r\n", every=0.1)
     if code.startswith("read"):
         return Read(b"x\r" * 100), "done"
+    if many := re.match(r"_belay_m\w{4}\(b'([\w-]+)',", code):
+        return many[1] + f"x{many[1]}1;" * (code.count("\x1f") + 1)
     return "done"
 
 
@@ -83,6 +86,20 @@ async def run_exclusively(session: DeviceSession) -> None:
         await session.execute("y")
 
 
+async def run_many(session: DeviceSession) -> None:
+    assert len(await session.execute_many(["a", "b"], timeout=20)) == 2
+
+
+async def listen(session: DeviceSession) -> None:
+    end = session.on_message(print)
+    try:
+        await session.execute("x")
+        with contextlib.suppress(SessionTimeout):
+            await anext(session.messages(timeout=1))
+    finally:
+        end()
+
+
 async def settle_after_a_cancellation(session: DeviceSession) -> None:
     running = asyncio.create_task(session.execute("stubborn"))
     try:
@@ -111,6 +128,8 @@ OPERATIONS: dict[str, Callable[[DeviceSession], Coroutine[Any, Any, object]]] = 
     "exclusive": run_exclusively,
     "execute with stdin": lambda session: session.execute("read", stdin="x\n" * 200),
     "wait_for_state": lambda session: session.wait_for_state(State.ERROR, timeout=1),
+    "execute_many": run_many,
+    "messages": listen,
     "interrupt nothing": lambda session: session.interrupt(),
     "interrupt": lambda session: beside(session, session.interrupt),
     "wait for a turn": lambda session: beside(session, lambda: session.execute("x", timeout=1)),

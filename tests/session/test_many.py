@@ -17,6 +17,7 @@ from belay_py import (
     CommunicationOptions,
     DeviceSession,
     DeviceSessionManager,
+    Disconnected,
     ExecutionError,
     ExecutionResult,
     Interrupted,
@@ -28,7 +29,7 @@ from belay_py import (
 from belay_py.session import batches, many
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import FaultyWire
+from belay_py.testing import Answer, FaultyWire, Forever, Lose, ScriptedBoard, SoftReset
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -109,6 +110,23 @@ async def test_exceptions_are_what_they_are_alone_and_keep_nothing_else_from_run
         together = await session.execute_many(failing, stop_on_error=False)
         assert [outcome(result) for result in together] == list(map(outcome, alone))
         assert together[-1].output == "1\n"
+
+
+async def test_snippets_that_take_our_tools_away() -> None:
+    hostile: list[str | bytes] = [
+        "import sys, builtins\nsys = exec = compile = Exception = None\nprint = lambda *_: None",
+        "del print, exec, compile, Exception\nfrom sys import *",
+        "builtins.compile = builtins.exec = lambda *_: 1 / 0",
+        "for name in dir(builtins):\n if name.startswith('_belay_m'): delattr(builtins, name)",
+        "print('still here')",
+        "\N{ZERO WIDTH SPACE}",
+        b"print(len('\xc3\xa9'), len(b'\xff\xfe'))",
+        "print('a\x1eb')",
+    ]
+    async with DeviceSession("virtual:") as session:
+        results = await session.execute_many(hostile, stop_on_error=False)
+        assert [result.output for result in results] == ["", "", "", "", "still here\n", "", "1 2\n", "a\x1eb\n"]
+        assert isinstance(results[5], ExecutionError)
 
 
 async def test_the_first_exception_stops_and_knows_what_was_before(port: str, way: CommunicationOptions) -> None:
@@ -261,6 +279,25 @@ async def test_an_unseen_restart_runs_none_of_them(make_pty_board: Callable[...,
         assert [result.output for result in await session.execute_many(["print(1)", "print(2)"])] == ["1\n", "2\n"]
 
 
+ENDS: dict[str, tuple[Answer, type[BelayError]]] = {
+    "no end": (Forever(), SessionTimeout),
+    "a reset": (SoftReset(), BoardWasReset),
+    "a lost link": (Lose(), Disconnected),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_goes_wrong_before_the_first_says_that_none_has_started(end: str) -> None:
+    step, error = ENDS[end]
+    board = ScriptedBoard(on_code=lambda code: step if "_belay_m" in code else "ran")
+    async with DeviceSession(board.port) as session:
+        with pytest.raises(error) as caught:
+            await session.execute_many(["first", "second"], timeout=0.5)
+        assert caught.value.outcome == "not_started"  # type: ignore[attr-defined]  # each of these has one
+        assert not caught.value.results
+    assert not [execution for execution in board.executions if execution.code in ("first", "second")]
+
+
 async def test_retries_run_all_again_only_if_allowed(port: str) -> None:
     retry = RetryOptions(max_attempts=2, delay=0)
     once = "try: n += 1\nexcept NameError: n = 1"
@@ -387,6 +424,10 @@ def test_what_is_known_grows_with_what_came(outputs: list[tuple[bytes, bytes | N
     cut = data.draw(st.integers(0, len(whole)))
     part = batches.read(whole[:cut], NONCE)
     assert part.ended == answer.ended[: len(part.ended)]
+    if part.begun and len(part.ended) < len(outputs):
+        written_next = outputs[len(part.ended)][0]
+        assert part.rest.startswith(written_next) or written_next.startswith(part.rest), "what frames it is no output"
+        assert NONCE.encode() not in part.rest
 
 
 SENDABLE = st.text(st.characters(min_codepoint=5, max_codepoint=126), max_size=40).map(str.encode)

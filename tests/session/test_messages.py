@@ -16,22 +16,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belay_py import (
+    BelayError,
     BoardWasReset,
     CommunicationOptions,
     DeviceSession,
     DeviceSessionManager,
+    Disconnected,
     ExecutionError,
     Interrupted,
     Message,
     NotSupported,
     OutcomeUnknown,
+    ProtocolViolation,
     SessionTimeout,
     SettingsError,
 )
 from belay_py.session import sender
 from belay_py.session.errands import kit
 from belay_py.sync import DeviceSession as BlockingSession
-from belay_py.testing import Answer, Corrupt, Cut, FaultyWire, ScriptedBoard
+from belay_py.testing import (
+    Answer,
+    Corrupt,
+    Cut,
+    FaultyWire,
+    Forever,
+    HardReset,
+    Lose,
+    Pause,
+    ScriptedBoard,
+    SoftReset,
+    SwallowInterrupts,
+)
 from belay_py.virtual import VirtualBoard
 
 if TYPE_CHECKING:
@@ -186,6 +201,18 @@ async def test_what_cannot_be_sent_is_the_boards_exception(port: str, code: str,
             await session.execute(code)
         await session.execute("belay_send('well')")
         assert [(message.value, message.missed) for message in inbox.take()] == [("well", 0)]
+
+
+async def test_what_could_not_be_sent_does_not_stay_on_the_heap(port: str) -> None:
+    async with DeviceSession(port) as session:
+        inbox = session.messages()
+        free = "import gc\ngc.collect()\nprint(gc.mem_free())"
+        before = int((await session.execute(free)).output)
+        with pytest.raises(ExecutionError, match="TypeError"):
+            await session.execute("belay_send(['x' * 100_000, object()])")
+        await session.execute("gc.collect()")
+        assert int((await session.execute(free)).output) > before - 20_000
+        assert not inbox.take()
 
 
 async def test_a_callback_on_the_board_that_sends_in_the_middle_of_a_message(session: DeviceSession) -> None:
@@ -399,6 +426,25 @@ async def test_callbacks(port: str, caplog: pytest.LogCaptureFixture) -> None:
         assert heard[2] == "42\n"
 
 
+async def test_a_callback_misses_none_that_is_not_for_it(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    heard, catch_up, last = [], asyncio.Event(), asyncio.Event()
+
+    async def slow(message: Message) -> None:
+        heard.append(message.value)
+        await catch_up.wait()
+        if message.value == 999:
+            last.set()
+
+    async with DeviceSession(port) as session:
+        end = session.on_message(slow, topic="mine")
+        await session.execute("for i in range(1000): belay_send(i, 'mine')\nfor i in range(9): belay_send(i, 'other')")
+        catch_up.set()
+        await last.wait()
+        end()
+    assert heard == list(range(1000))
+    assert not [record for record in caplog.records if "slow" in record.getMessage()]
+
+
 async def test_what_makes_no_sense_is_refused(port: str) -> None:
     session = DeviceSession(port)
     mistakes: list[dict[str, Any]] = [{"topic": 5}, {"limit": 0}, {"timeout": -1}]
@@ -429,6 +475,50 @@ async def test_a_board_without_the_memory_runs_code_and_says_so(port: str, monke
         sent = session.statistics.bytes_sent
         assert (await session.execute("print(2)")).output == "2\n"
         assert session.statistics.bytes_sent - sent < 40
+
+
+async def test_who_asks_later_is_told_too_and_gets_messages_once_there_is_memory() -> None:
+    async with DeviceSession("virtual:?memory=65536") as session:
+        await session.execute("import gc\nkept = []\nwhile gc.mem_free() > 6000: kept.append(bytearray(500))")
+        for _ in range(2):
+            inbox = session.messages(timeout=5)
+            await session.execute("gc.collect()")
+            with pytest.raises(NotSupported, match="MemoryError"):
+                await anext(inbox)
+        assert (await session.execute("print('_belay_w' in globals())")).output == "False\n", "half of what did not fit"
+        await session.execute("del kept\ngc.collect()")
+        heard: list[Message] = []
+        end = session.on_message(heard.append)
+        inbox = session.messages()
+        await session.execute("belay_send(1)")
+        assert values(inbox.take()) == values(heard) == [1]
+        end()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_names_and_words_of_the_program_are_left_alone(way: str) -> None:
+    async with DeviceSession("virtual:", communication=WAYS[way]) as session:
+        await session.execute("names = 'n i o p v z q g h L N Q y C k w e x s b t'.split()")
+        await session.execute("for name in names: exec(name + '=1')\nprint = None\nbefore = set(globals())")
+        inbox = session.messages()
+        await session.execute("belay_send([eval(name) for name in names] == [1] * len(names))")
+        await session.execute("belay_send(sorted(set(globals()) - before - {'before'}))")
+        assert values(inbox.take()) == [True, []]
+
+
+@pytest.mark.parametrize("name", [sender.NAME, sender.KIT.name], ids=["call", "kit"])
+async def test_a_kit_that_is_cut_half_way_does_not_look_whole(name: str) -> None:
+    async with DeviceSession("virtual:") as session:
+        for part in sender.KIT.parts[:-1]:
+            await session.execute(part)
+        await session.execute(f"del _belay_w['{name}']")
+        with pytest.raises(ExecutionError, match="KeyError"):
+            await session.execute(sender.KIT.parts[-1])
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute(sender.KIT.name)
+        inbox = session.messages()
+        await session.execute("belay_send(1)")
+        assert values(inbox.take()) == [1]
 
 
 async def test_on_small_boards(make_pty_board: Callable[..., PtyBoard]) -> None:
@@ -463,7 +553,7 @@ class Sending:
         self.number = 0
 
     def _on_code(self, code: str) -> Answer:
-        asked = re.fullmatch(r"print\('belay_send %d\.'%_belay_s\w{4}\('([\w-]+)'\)\)", code)
+        asked = re.fullmatch(r"exec\(.+,{'i':_belay_s\w{4}\('([\w-]+)'\)}\)", code)
         if asked is None:
             return f"ran {code}\n"
         self.nonce = asked[1].encode()
@@ -517,6 +607,41 @@ async def test_a_thread_that_prints_into_a_message_and_half_a_message_before_the
         sending.board.on_code = disturbed
         assert (await session.execute("second")).output_bytes == b"aprinted\r\nb"
         assert values(inbox.take()) == ["whole"]
+
+
+ENDS: dict[str, tuple[Answer, type[BelayError]]] = {
+    "no end": (Forever(), SessionTimeout),
+    "a reset": (SoftReset(), BoardWasReset),
+    "a restart of the chip": (HardReset(), BoardWasReset),
+    "a reset behind the deadline": ((SwallowInterrupts(99), Pause(0.6), SoftReset()), BoardWasReset),
+    "a lost link": (Lose(), Disconnected),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_what_goes_wrong_before_the_code_says_that_it_has_not_started(end: str) -> None:
+    step, error = ENDS[end]
+    board = ScriptedBoard(on_code=lambda code: step if sender.KIT.name in code else "ran")
+    async with DeviceSession(board.port) as session:
+        inbox = session.messages()
+        with pytest.raises(error) as caught:
+            await session.execute("mine", timeout=0.5)
+        assert caught.value.outcome == "not_started"  # type: ignore[attr-defined]  # each of these has one
+        inbox.close()
+    assert "mine" not in [execution.code for execution in board.executions]
+
+
+async def test_damage_before_the_code_says_that_it_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "KIT", kit("s", "_belay_x(b'noise')"))
+    async with DeviceSession("virtual:", communication=WAYS["checked"]) as session:
+        inbox = session.messages()
+        with pytest.raises(ProtocolViolation) as caught:
+            await session.execute("mine = 1")
+        assert caught.value.outcome == "not_started"
+        inbox.close()
+        del inbox
+        with pytest.raises(ExecutionError, match="NameError"):
+            await session.execute("mine")
 
 
 # -- the blocking face ----------------------------------------------------------------------------------------------

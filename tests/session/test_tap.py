@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from belay_py.session import tap
 from belay_py.session.tap import Frame, Tap
+
+if TYPE_CHECKING:
+    import re
 
 NONCE = "Zm9vYmFyLV8"
 START = b"\x1e" + NONCE.encode()
@@ -132,6 +137,47 @@ def test_a_long_message_in_small_pieces() -> None:
     listener = Listener()
     assert listener.hear(*(whole[at : at + 64] for at in range(0, len(whole), 64))) == b""
     assert listener.frames == [frame]
+
+
+class Counting:
+    """A pattern, and how many bytes it was let loose on."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+        self.bytes = 0
+
+    def search(self, data: bytearray, at: int = 0) -> re.Match[bytes] | None:
+        self.bytes += max(0, len(data) - at)
+        return self._pattern.search(data, at)
+
+
+@pytest.mark.parametrize("inside", [b"", b"a thread's\r\n"], ids=["whole", "disturbed"])
+@pytest.mark.parametrize("piece", [1, 64, 4096])
+def test_each_byte_of_a_long_message_is_looked_at_a_few_times(
+    inside: bytes, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patterns = [Counting(tap._CONTROL), Counting(tap._REPLS_OWN)]
+    monkeypatch.setattr(tap, "_CONTROL", patterns[0])
+    monkeypatch.setattr(tap, "_REPLS_OWN", patterns[1])
+    whole = framed(Frame(0, b"", b"'" + b"x" * 20_000 + b"'"))
+    whole = whole[:50] + inside + whole[50:]
+    listener = Listener()
+    listener.hear(*(whole[at : at + piece] for at in range(0, len(whole), piece)))
+    assert len(listener.frames) + len(listener.damaged) == 1
+    again = 1 + tap._LONGEST_WORD / piece
+    assert sum(pattern.bytes for pattern in patterns) < (3 + again) * len(whole)
+
+
+@pytest.mark.parametrize("word", [b"raw REPL; CTRL-B to exit", b"MPY: soft reboot\r\n", b"MicroPython v1.29"])
+def test_what_the_repl_says_after_a_reset_is_heard_in_pieces_too(word: bytes) -> None:
+    half = framed(Frame(0, b"", b"'" + b"x" * 5000 + b"'"))[:1000]
+    for before in (b"\r\n", b"\r\nOK", b""):
+        for pieces in (1, 7, 64):
+            listener = Listener()
+            data = half + before + word + b"\r\n>"
+            heard = listener.hear(*(data[at : at + pieces] for at in range(0, len(data), pieces)))
+            assert heard.endswith(b"\r\n>")
+            assert len(listener.damaged) == 1
 
 
 def test_what_is_held_back_comes_out_at_the_end() -> None:
