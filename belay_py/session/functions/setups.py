@@ -28,6 +28,15 @@ _log = logging.getLogger(__name__)
 _REACHABLE: Final = (DeviceSessionState.CONNECTED, DeviceSessionState.ACTIVE, DeviceSessionState.IDLE)
 
 
+class Ends:
+    """Ends of connections, of the session and its leases alike."""
+
+    def __init__(self) -> None:
+        self.one_at_a_time = asyncio.Lock()
+        self.generation = 0
+        """The connection whose teardowns have begun."""
+
+
 class Setups:
     """The setups and teardowns of one session, or those that one lease adds to them (to ``outer``)."""
 
@@ -42,6 +51,7 @@ class Setups:
         self._done: dict[str, tuple[int, int]] = {}
         """The connection and the life in which each setup, by its name on the board, has run."""
         self._ready: tuple[int, int] | None = None
+        self.ends: Ends = outer.ends if outer else Ends()
 
     def of_lease(self) -> Setups:
         """Return what a lease adds to these, for its own length."""
@@ -87,6 +97,11 @@ class Setups:
         if not self._setups:
             return
         async with self.calls.standing.turn.lent():
+            await self.on_restarted(deadline)
+
+    async def on_restarted(self, deadline: float) -> None:
+        """Prepare a board; the caller keeps others out. Raises what the setups raise."""
+        if not self.is_ready:
             errand = Errand(self.operations, deadline)
             await self.calls.healed(errand, lambda: self.prepare(errand))
 
@@ -105,8 +120,14 @@ class Setups:
     async def tear_down(self, exclusive: Callable[..., AbstractAsyncContextManager[object]]) -> None:
         """Run the teardowns, the latest first, if the board is there. Bounded; what fails is logged.
 
-        ``exclusive`` is that of the session.
+        ``exclusive`` is that of the session. Who comes second to the end of one connection waits for the first.
         """
+        async with self.ends.one_at_a_time:
+            if self.ends.generation != self.calls.standing.generation:
+                self.ends.generation = self.calls.standing.generation
+                await self._tear_down_all(exclusive)
+
+    async def _tear_down_all(self, exclusive: Callable[..., AbstractAsyncContextManager[object]]) -> None:
         teardowns = self.of_role("teardown")[::-1]
         standing = self.calls.standing
         if not teardowns or standing.channel is None or standing.lifecycle.state not in _REACHABLE:

@@ -239,6 +239,41 @@ async def test_a_teardown_comes_after_what_runs_is_stopped(port: str) -> None:
         assert await session.evaluate("seen") == ["stopped", "torn down"]
 
 
+@pytest.mark.parametrize("how", ["disconnect", "close"])
+async def test_who_ends_a_session_a_second_time_waits_for_its_teardowns(board: Board, how: str) -> None:
+    async with fresh(board.port) as session:
+
+        @session.teardown(imports="time")
+        def note() -> None:
+            seen.append("begun")
+            time.sleep_ms(50)  # type: ignore[name-defined]  # noqa: F821  the board's module
+            seen.append("ended")
+
+        await session.execute("seen = []")
+        sent = executions(session)
+        ending = asyncio.create_task(session.disconnect())
+        while not sent or not sent[-1].endswith(b"()"):
+            await asyncio.sleep(0)
+        await asyncio.gather(ending, getattr(session, how)())
+        assert len([code for code in sent if code.endswith(b"()")]) == 1
+    async with DeviceSession(board.port) as session:
+        assert await session.evaluate("seen") == ["begun", "ended"]
+
+
+async def test_teardowns_run_at_the_end_of_each_connection(port: str) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def note() -> None:
+            seen.append("torn down")
+
+        await session.execute("seen = []")
+        for times in (1, 2):
+            await session.disconnect()
+            await session.connect()
+            assert await session.evaluate("seen") == ["torn down"] * times
+
+
 async def test_a_teardown_that_never_ends_does_not_keep_the_port(
     port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,9 +341,11 @@ async def test_within_a_group_of_operations(port: str) -> None:
             assert session.boot_epoch == 2
 
 
-async def test_others_wait_for_the_setups(port: str) -> None:
+@pytest.mark.parametrize("how", ["soft_reset", "hard_reset", "reconnect"])
+async def test_others_wait_for_the_setups(port: str, how: str) -> None:
     async with fresh(port) as session:
         session.setup(prepare)
-        others = [session.evaluate("globals().get('seen')") for _ in range(3)]
-        results = await asyncio.gather(session.reconnect(), *others)
-        assert results[1:] == [["first"]] * 3
+        # The first of them is in the queue for the board when the reset begins.
+        others = [session.execute("print(globals().get('seen'))") for _ in range(3)]
+        _, *results = await asyncio.gather(getattr(session, how)(), *others)
+        assert [result.output for result in results] == ["['first']\n"] * 3

@@ -46,6 +46,7 @@ FORMS = {
     "a header in lines": "def f(\n    a=1,  # one\n    *,\n    b: int = 41,\n) -> int:  # of both\n    return a + b",
     "a body at the end of the header": "def f(\n    a=42,\n): return a",
     "comments and blank lines": "def f():\n\n    # one\n    x = 42\n\n  # less\n        # more\n    return x  # two",
+    "a backslash before a blank line": "def f():\n    x = 42 \\\n\n    return x",
     "tabs": "if True:\n\tdef f():\n\t\tif True:\n\t\t\treturn 42",
     "a decorated first statement": (
         "def f():\n    @lambda_\n    def g(): return 42\n    return g\ndef lambda_(g): return g()"
@@ -244,9 +245,18 @@ def test_a_variable_that_comes_later_is_refused_at_the_first_call(session: Block
     assert later == 5
 
 
-def test_a_file_that_was_changed_meanwhile_is_told(session: BlockingSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "now",
+    [
+        "# a new line\ndef g():\n    return 2\n",
+        "def f():\n    return (1\n",
+        'def f():\n    return """1\n',
+        "def f()]\n",
+    ],
+)
+def test_a_file_that_was_changed_meanwhile_is_told(session: BlockingSession, tmp_path: Path, now: str) -> None:
     function: FunctionType = from_file(tmp_path, "def f():\n    return 1\n")
-    (tmp_path / "module_of_the_test.py").write_text("# a new line\ndef g():\n    return 2\n")
+    (tmp_path / "module_of_the_test.py").write_text(now)
     with pytest.raises(InvalidCode, match="the file was changed since it was imported"):
         session.task(function)
 
