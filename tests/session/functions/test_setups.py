@@ -240,7 +240,9 @@ async def test_a_teardown_comes_after_what_runs_is_stopped(port: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["disconnect", "close"])
-async def test_who_ends_a_session_a_second_time_waits_for_its_teardowns(board: Board, how: str) -> None:
+async def test_who_ends_a_session_a_second_time_waits_for_its_teardowns(
+    board: Board, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with fresh(board.port) as session:
 
         @session.teardown(imports="time")
@@ -256,6 +258,7 @@ async def test_who_ends_a_session_a_second_time_waits_for_its_teardowns(board: B
             await asyncio.sleep(0)
         await asyncio.gather(ending, getattr(session, how)())
         assert len([code for code in sent if code.endswith(b"()")]) == 1
+        assert not caplog.records
     async with DeviceSession(board.port) as session:
         assert await session.evaluate("seen") == ["begun", "ended"]
 
