@@ -89,6 +89,13 @@ class Task(Generic[P, R]):
         other.timeout = timeout
         return other
 
+    def as_a(self, role: Role) -> Task[P, R]:
+        """Return the same as a setup or a teardown. Raises `InvalidCode` when it needs arguments or is a generator."""
+        other = copy.copy(self)
+        other.role = role
+        other._require_no_arguments()  # noqa: SLF001  it is a copy of this
+        return other
+
     @functools.cached_property
     def validate(self) -> Callable[[Any], Any] | None:
         """What turns results, or a generator's values, into what the annotation says."""
@@ -153,6 +160,7 @@ class BoundTask:
 
     def __init__(self, task: Task[Any, Any]) -> None:
         self.task = task
+        functools.update_wrapper(self, task.function)  # type: ignore[arg-type]  # each subclass can be called
 
 
 def task_of(value: object) -> Task[Any, Any] | None:
