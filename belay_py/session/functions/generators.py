@@ -43,9 +43,17 @@ def KIT(n,g=None,G={}):
   if not k:G.pop(n,None)
  return r""",
 )
-END_GENERATOR: Final = "{}({},0)"
 _BITS = 30  # small integers on every board
 _GONE = "the board restarted between two values of {}: its generator is gone; call it anew"
+
+
+async def close(errand: Errand, number: int) -> None:
+    """Close a generator on its board, if it has begun there. Raises what it raises then."""
+    try:
+        await errand.run(f"{GENERATORS.name}({number},0)".encode())
+    except ExecutionError as error:
+        if not GENERATORS.is_missing(error):
+            raise
 
 
 class Values:
@@ -118,7 +126,7 @@ class Values:
             with located(self._task, self._task.definition()):
                 return await calls.evaluate(errand, f"{GENERATORS.name}({self._number})")
         except ExecutionError as error:
-            if error.type != "NameError" or GENERATORS.name not in error.message:
+            if not GENERATORS.is_missing(error):
                 raise
             await errand.look_for_restart()
             raise self._gone() from None
@@ -140,7 +148,7 @@ class Values:
 
         async def end(errand: Errand) -> None:
             with located(self._task, self._task.definition()):
-                await errand.run(END_GENERATOR.format(GENERATORS.name, self._number).encode())
+                await close(errand, self._number)
 
         try:
             await self._session._errand(end, self._session.options.operation_timeout)  # noqa: SLF001  as above

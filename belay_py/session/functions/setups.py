@@ -14,7 +14,7 @@ from belay_py.errors import BelayError
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.errands import Errand
 from belay_py.session.functions.functional import LONGEST_TEARDOWN
-from belay_py.session.functions.generators import END_GENERATOR, GENERATORS
+from belay_py.session.functions.generators import close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,8 @@ class Setups:
         if not any(self._knows(task, known) for known in self.of_role(task.role)):
             tasks.append(task)
             self._ready = None
+            if self.outer is None and task.role == "setup":
+                self.calls.standing.prepare = self.on_connected
 
     def of_role(self, role: Role) -> list[Task[Any, Any]]:
         """Return those of one sort, in the order in which they were registered."""
@@ -88,14 +90,16 @@ class Setups:
         for task in self._setups:
             name = task.definition().name
             if self._done.get(name) != now:
-                await self.calls.run(errand, task)
+                try:
+                    await self.calls.run(errand, task)
+                except BelayError as error:
+                    error.add_note(f"this is of the setup {task.name}")
+                    raise
                 self._done[name] = now
         self._ready = now
 
     async def on_connected(self, deadline: float) -> None:
         """Prepare a board that was just connected; the caller has the turn. Raises what the setups raise."""
-        if not self._setups:
-            return
         async with self.calls.standing.turn.lent():
             await self.on_restarted(deadline)
 
@@ -152,6 +156,6 @@ class Setups:
             epoch, number = self.abandoned.pop()
             if epoch == self.calls.standing.boot_epoch:
                 try:
-                    await errand.run(END_GENERATOR.format(GENERATORS.name, number).encode())
+                    await close(errand, number)
                 except BelayError as error:
                     _log.warning("an abandoned generator could not be closed: %s", error)

@@ -12,6 +12,7 @@ import belay_py.sync
 from belay_py import (
     BelayError,
     Board,
+    BoardWasReset,
     DeviceSession,
     DeviceSessionManager,
     DeviceSessionState,
@@ -179,6 +180,26 @@ async def test_what_on_connect_describes_is_set_up_whenever_the_board_begins_ane
             assert not any(b"offset = 10" in code for code in sent)
             await session.reconnect()
             assert await session.evaluate("seen") == ["prepare", "prepare"]
+
+
+@pytest.mark.parametrize("by", ["on_connect", "the manager's session"])
+async def test_after_a_restart_that_nobody_asked_for_the_next_lessee_gets_a_board_set_up(port: str, by: str) -> None:
+    async def on_connect(session: DeviceSession) -> None:
+        Counter(session)
+
+    async with DeviceSessionManager() as manager:
+        if by == "on_connect":
+            await manager.create_session("a", port, on_connect=on_connect)
+        else:
+            Counter(await manager.create_session("a", port))
+        async with manager.lease("a") as session:
+            await session.execute("seen = []")
+            with pytest.raises(BoardWasReset):
+                await session.execute("raise SystemExit")
+            assert (await session.execute("print('seen' in globals())")).output == "False\n"
+            await session.execute("seen = []")
+        async with manager.lease("a") as session:
+            assert (await session.execute("print(seen)")).output == "['prepare']\n"
 
 
 @pytest.mark.parametrize("how", ["remove", "close", "close while it is used"])

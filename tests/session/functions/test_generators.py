@@ -128,6 +128,20 @@ async def test_an_exception_in_the_middle(port: str) -> None:
         assert await session.evaluate("log") == [0, 1, 2, 3, "closed"]
 
 
+async def test_one_that_never_began_on_the_board_needs_no_closing(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with fresh(port) as session:
+        sent = executions(session)
+        stream = session.task(numbers)(3)
+        beginning = asyncio.ensure_future(anext(stream))
+        while not sent:
+            await asyncio.sleep(0)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        assert await session.task(values)(1).__anext__() == 1
+        assert not caplog.records
+
+
 async def test_what_it_raises_when_it_is_closed_is_told(port: str) -> None:
     @task
     def stubborn() -> Iterator[int]:

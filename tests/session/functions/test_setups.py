@@ -14,6 +14,8 @@ from belay_py import (
     Disconnected,
     ExecutionError,
     InvalidCode,
+    SessionTimeout,
+    SettingsError,
     setup,
     task,
     teardown,
@@ -146,6 +148,50 @@ async def test_one_that_fails_fails_connecting_with_the_hosts_place(port: str) -
     assert session.state is DeviceSessionState.DISCONNECTED
     with pytest.raises(Disconnected, match="NameError"):
         await session.execute("1")
+    await session.close()
+
+
+async def test_a_task_can_be_a_setup_or_a_teardown_too(port: str) -> None:
+    @task
+    def note() -> None:
+        global seen  # noqa: PLW0603  it is the board's
+        try:
+            seen.append("noted")
+        except NameError:
+            seen = ["noted"]
+
+    async with fresh(port) as session:
+        remote = session.task(note)
+        session.setup(remote)
+        session.setup(note)
+        assert await session.task(double)(1) == 2
+        assert await session.evaluate("seen") == ["noted"]
+        session.teardown(note)
+        await session.disconnect()
+        await session.connect()
+        assert await session.evaluate("seen") == ["noted"] * 3
+        assert note.role == "task"
+        with pytest.raises(InvalidCode, match="double is a setup, which is called without arguments"):
+            session.setup(double)  # type: ignore[arg-type]  # that is the point
+
+
+async def test_options_of_what_is_a_task_already_are_refused(port: str) -> None:
+    session = DeviceSession(port)
+    with pytest.raises(SettingsError, match="double is a task already; give timeout, name where it is made one"):
+        session.task(timeout=5, name="twice")(double)
+
+
+async def test_which_setup_it_was_is_told(port: str) -> None:
+    session = DeviceSession(port, connection_timeout=1.5)
+
+    @session.setup
+    def hang() -> None:
+        while True:
+            pass
+
+    with pytest.raises(SessionTimeout) as caught:
+        await session.connect()
+    assert caught.value.__notes__ == ["this is of the setup hang"]
     await session.close()
 
 
