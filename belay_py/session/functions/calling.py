@@ -149,7 +149,7 @@ def _not_called_yet() -> Iterator[None]:
     try:
         yield
     except OutcomeUnknown as error:
-        why = error.__cause__ or "the link was lost"
+        why = error.__cause__ or str(error).partition(". ")[0]
         raise Disconnected(f"{why}. The function was being sent; it was not called") from error.__cause__
     except BoardWasReset as reset:
         raise BoardWasReset(

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # n is a generator's number, g a new one to keep. The result is (value,), or () at the end, or None where there is none.
-# Whatever a generator raises ends it: it is forgotten then, and at its end.
+# Whatever a generator raises ends it: it is forgotten then, and at its end. B: programs redefine `next`.
 GENERATORS: Final = kit(
     "g",
     """\
-def KIT(n,g=None,G={}):
+def KIT(n,g=None,G={},B=__import__('builtins')):
  if g==0:
   g=G.pop(n,None)
   if g:g.close()
@@ -36,9 +36,9 @@ def KIT(n,g=None,G={}):
  if n not in G:return
  k=0
  try:
-  r=(next(G[n]),)
+  r=(B.next(G[n]),)
   k=1
- except StopIteration:r=()
+ except B.StopIteration:r=()
  finally:
   if not k:G.pop(n,None)
  return r""",

@@ -35,6 +35,8 @@ class Ends:
         self.one_at_a_time = asyncio.Lock()
         self.generation = 0
         """The connection whose teardowns have begun."""
+        self.is_connecting = False
+        """Whether setups run that a connection waits for."""
 
 
 class Setups:
@@ -100,8 +102,12 @@ class Setups:
 
     async def on_connected(self, deadline: float) -> None:
         """Prepare a board that was just connected; the caller has the turn. Raises what the setups raise."""
-        async with self.calls.standing.turn.lent():
-            await self.on_restarted(deadline)
+        self.ends.is_connecting = True
+        try:
+            async with self.calls.standing.turn.lent():
+                await self.on_restarted(deadline)
+        finally:
+            self.ends.is_connecting = False
 
     async def on_restarted(self, deadline: float) -> None:
         """Prepare a board; the caller keeps others out. Raises what the setups raise."""
@@ -126,6 +132,8 @@ class Setups:
 
         ``exclusive`` is that of the session. Who comes second to the end of one connection waits for the first.
         """
+        if self.ends.is_connecting:
+            return  # what has not been set up needs no teardown, and would keep it waiting
         async with self.ends.one_at_a_time:
             if self.ends.generation != self.calls.standing.generation:
                 self.ends.generation = self.calls.standing.generation
@@ -143,7 +151,7 @@ class Setups:
                 for task in teardowns:
                     await self._tear_down(errand, task)
         except (BelayError, TimeoutError) as error:
-            _log.warning("%s: its teardowns did not end: %s", standing.options.port, error or "no time was left")
+            _log.warning("%s: its teardowns did not end: %s", standing.options.port, str(error) or "no time was left")
 
     async def _tear_down(self, errand: Errand, task: Task[Any, Any]) -> None:
         try:

@@ -115,6 +115,12 @@ async def test_a_consumer_that_leaves_closes_it_on_the_board(port: str, how: str
         assert await session.evaluate("log") == ([] if how == "never begun" else [0, 1, 2, "closed"])
 
 
+async def test_a_program_may_have_redefined_what_it_needs(port: str) -> None:
+    async with fresh(port) as session:
+        await session.execute("next = StopIteration = None")
+        assert [value async for value in session.task(numbers)(3)] == [0, 1, 2]
+
+
 async def test_an_exception_in_the_middle(port: str) -> None:
     async with fresh(port) as session:
         seen = []

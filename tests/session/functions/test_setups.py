@@ -336,7 +336,7 @@ async def test_a_teardown_that_never_ends_does_not_keep_the_port(
 
         await session.disconnect()
         assert session.state is DeviceSessionState.DISCONNECTED
-        assert "teardown" in caplog.text
+        assert caplog.messages == [f"{port}: its teardowns did not end: no time was left"]
         await session.connect()
         assert await session.evaluate("1") == 1
 
@@ -356,6 +356,30 @@ async def test_a_close_that_is_cancelled_in_a_teardown_closes_all_the_same(port:
         with pytest.raises(asyncio.CancelledError):
             await ending
         assert session.state is DeviceSessionState.DISPOSED
+
+
+async def test_a_close_in_the_middle_of_the_setups_waits_for_no_teardown(
+    port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = DeviceSession(port)
+    sent = executions(session)
+
+    @session.setup
+    def hang() -> None:
+        while True:
+            pass
+
+    @session.teardown
+    def clear_up() -> None: ...
+
+    connecting = asyncio.create_task(session.connect())
+    while not sent:
+        await asyncio.sleep(0)
+    await session.close()
+    with pytest.raises(Disconnected, match="^this program disconnected it. The function was being sent; it was not"):
+        await connecting
+    assert not [code for code in sent if b"def clear_up" in code]
+    assert not caplog.records
 
 
 async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -225,6 +225,8 @@ def test_other_options_that_are_refused(tmp_path: Path) -> None:
     for wrong in ("1 + 1", "os; import", "from", 5, "a b"):
         with pytest.raises(InvalidCode, match="imports has"):
             session.task(imports=[wrong])(closing_over.__globals__["plain"])  # type: ignore[list-item]  # the point
+    with pytest.raises(InvalidCode, match="imports has 5"):
+        session.task(imports=5)(plain)  # type: ignore[call-overload]  # the point
     for name in ("1", "a b", "", "class", 5):
         with pytest.raises(SettingsError, match="name is"):
             session.task(name=name)(plain)  # type: ignore[arg-type]  # the point
