@@ -20,6 +20,7 @@ from belay_py import (
     InvalidArguments,
     InvalidCode,
     SessionClosed,
+    SessionTimeout,
     setup,
     task,
     teardown,
@@ -262,6 +263,34 @@ def test_what_a_blocking_on_connect_describes_is_set_up_too(port: str) -> None:
             assert session.evaluate("seen") == ["on_connect", "prepare"]
             assert Counter(session).read() == 11
             assert session.evaluate("seen") == ["on_connect", "prepare"]
+
+
+async def test_a_tasks_timeout_can_be_another_one(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SessionTimeout):
+            await Counter(session).read.within(0)()
+
+
+def test_a_class_that_is_no_kind_of_board_or_has_no_session_is_told() -> None:
+    class NoBoard:
+        @task
+        @staticmethod
+        def read() -> int:
+            return 1
+
+    class Forgetful(Board):
+        def __init__(self) -> None:  # without what it should call
+            pass
+
+        @task
+        @staticmethod
+        def read() -> int:
+            return 1
+
+    with pytest.raises(BelayError, match=r"read runs on boards, and this is none's"):
+        NoBoard().read()
+    with pytest.raises(BelayError, match=r"Forgetful is at no session; call super\(\).__init__\(session\)"):
+        Forgetful().read()
 
 
 def test_a_function_with_self_is_refused() -> None:

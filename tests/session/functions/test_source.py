@@ -263,6 +263,13 @@ def test_a_file_that_was_changed_meanwhile_is_told(session: BlockingSession, tmp
         session.task(function)
 
 
+def test_a_function_inside_of_another_may_call_itself(session: BlockingSession) -> None:
+    def factorial(number: int) -> int:
+        return number * factorial(number - 1) if number else 1
+
+    assert session.task(factorial)(5) == 120
+
+
 def test_tasks_that_call_each_other_in_a_circle_are_refused(session: BlockingSession, tmp_path: Path) -> None:
     source = """
 @task
