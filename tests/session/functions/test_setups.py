@@ -13,6 +13,7 @@ from belay_py import (
     DeviceSessionState,
     Disconnected,
     ExecutionError,
+    IdentityChanged,
     InvalidCode,
     SessionTimeout,
     SettingsError,
@@ -25,7 +26,10 @@ from ..test_evaluating import reset_unseen
 from .boards import executions, fresh
 
 if TYPE_CHECKING:
-    from ...conftest import Board
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ...conftest import Board, PtyBoard
 
 prepared: int  # on the board
 seen: list[Any]  # on the board
@@ -400,6 +404,27 @@ async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture)
         await asyncio.sleep(0)
     await session.close()
     assert not caplog.records
+
+
+async def test_another_board_at_the_port_is_set_up_once_somebody_has_accepted_it(
+    tmp_path: Path, make_pty_board: Callable[..., PtyBoard]
+) -> None:
+    mine, other = make_pty_board(), make_pty_board()
+    link = tmp_path / "board"
+    link.symlink_to(mine.port)
+    async with fresh(str(link)) as session:
+        session.setup(prepare)
+        remote = session.task(look)
+        assert await remote() == [1, ["first"]]
+        link.unlink()
+        link.symlink_to(other.port)
+        sent = executions(session)
+        with pytest.raises(IdentityChanged):
+            await session.reconnect()
+        assert not sent
+        await session.connect()
+        assert (await session.execute("print(seen)")).output == "['first']\n"
+        assert await remote() == [1, ["first"]]
 
 
 async def test_within_a_group_of_operations(port: str) -> None:
