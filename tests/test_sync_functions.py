@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import signal
@@ -15,12 +16,15 @@ import pytest
 import belay_py
 from belay_py import DeviceSessionState, ExecutionError, Interrupted, InvalidArguments, SessionTimeout, task
 from belay_py.session.functions import remote
+from belay_py.session.functions.setups import Setups
 from belay_py.sync import DeviceSession, functions
+from belay_py.sync.loop_thread import loop_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log: list[Any]  # on the board
+more: int  # on the board
 
 
 @task
@@ -94,6 +98,61 @@ def test_generators(port: str) -> None:
         session.soft_reset()
         with pytest.raises(belay_py.BoardWasReset):
             next(values)
+
+
+@pytest.mark.parametrize("what", ["generator", "stream"])
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_is_collected_in_the_loops_thread_is_closed_too(port: str, what: str) -> None:
+    with DeviceSession(port) as session:
+        session.execute("log = []")
+        endless = "try:\n while True: print(1)\nfinally: log.append('closed')"
+        values = session.task(numbers)(1000) if what == "generator" else session.stream(endless)
+        next(values)
+        holder = [values]
+        holder.append(holder)  # type: ignore[arg-type]  # a circle, which the garbage collector finds
+        del values, holder
+        collected = threading.Event()
+        loop_thread()._loop.call_soon_threadsafe(gc.collect)
+        loop_thread()._loop.call_soon_threadsafe(collected.set)
+        collected.wait()
+        while session.evaluate("log") != ["closed"]:
+            pass
+
+
+def test_threads_that_register_the_first_functions_at_once(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    class Slow(Setups):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            both.wait()
+
+    def prepare() -> None:
+        global log  # noqa: PLW0603  it is the board's
+        log = [1]
+
+    def prepare_more() -> None:
+        global more  # noqa: PLW0603  it is the board's
+        more = 2
+
+    monkeypatch.setattr("belay_py.session.functions.setups.Setups", Slow)
+    session = DeviceSession(port)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(session.setup, [prepare, prepare_more]))
+    with session:
+        assert session.evaluate("log, more") == ([1], 2)
+
+
+def test_they_look_like_their_functions(port: str) -> None:
+    session = DeviceSession(port)
+
+    @session.task
+    def scaled(value: int, *, by: float = 2.0) -> float:
+        """Scale a value."""
+        return value * by
+
+    assert (scaled.__name__, scaled.__doc__) == ("scaled", "Scale a value.")  # type: ignore[attr-defined]  # as functions have
+    assert str(inspect.signature(scaled)) == "(value: 'int', *, by: 'float' = 2.0) -> 'float'"
 
 
 def test_setups_and_teardowns(port: str) -> None:

@@ -63,7 +63,7 @@ class Member:
         self.endings_at_loss = 0
         """How often it had been disconnected on purpose when its link was lost last."""
         self.is_prepared = True
-        """Whether `on_connect` has done its work in this life of the board's interpreter."""
+        """Whether `on_connect`, and what it set up, has done its work in this life of the board's interpreter."""
         self._on_connect = on_connect
         self._preparing: asyncio.Timeout | None = None
         """The deadline of what prepares its board at the moment."""
@@ -198,8 +198,6 @@ class Member:
             return  # it is on_connect itself that connects anew, and goes on to prepare the board
         await asyncio.sleep(0)  # listeners that were told of the connection queue before whoever asks later
         await self._prepare_all(deadline)
-        if self.standing.prepare is not None:
-            await self.standing.prepare(deadline)
 
     async def prepare_again(self, deadline: float) -> None:
         """Prepare a board that has restarted since; the caller holds it. Raises what `set_up` raises."""
@@ -214,6 +212,8 @@ class Member:
         for prepare in (self._pool.on_connect, self._on_connect):
             if prepare is not None:
                 await self._prepare(prepare, deadline)
+        if self.standing.prepare is not None:
+            await self.standing.prepare(deadline)
         self.is_prepared = True
 
     async def _prepare(self, prepare: Callable[[DeviceSession], Awaitable[object]], deadline: float) -> None:
@@ -269,7 +269,8 @@ class Member:
                     pool.admission.closed(self.key)
             case events.BoardReset():
                 # What on_connect itself restarts it goes on to prepare.
-                self.is_prepared = self._preparing is not None or not self.prepares
+                has_work = self.prepares or self.standing.prepare is not None
+                self.is_prepared = self._preparing is not None or not has_work
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)

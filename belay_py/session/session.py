@@ -202,10 +202,7 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Setups run then. Raises
         `SessionTimeout`, `OutcomeUnknown`, `Disconnected`, `Interrupted`, `SessionClosed`, or what a setup raises.
         """
-        deadline = self._standing.deadline(timeout)
-        boot = await self._resets.soft(timeout)
-        await self._set_up_again(deadline)
-        return boot
+        return await self._restarted(self._resets.soft, timeout, None)
 
     async def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """Restart the board's chip with ``machine.reset()`` and connect to it again; then as `soft_reset`.
@@ -216,10 +213,8 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         default ``connection_timeout``. Raises `SessionTimeout`, what `connect` raises (`ConnectionFailed` for a port
         without lines), and `ExecutionError` for a board that cannot reset itself.
         """
-        deadline = self._standing.deadline(timeout, self.options.connection_timeout)
-        boot = await (self._resets.hard_by_lines(timeout) if by_lines else self._resets.hard(timeout))
-        await self._set_up_again(deadline)
-        return boot
+        reset = self._resets.hard_by_lines if by_lines else self._resets.hard
+        return await self._restarted(reset, timeout, self.options.connection_timeout)
 
     async def set_time(
         self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None
@@ -236,14 +231,17 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _set_up_again(self, deadline: float) -> None:
-        """Run the setups on a board that has just restarted."""
-        setups = None if self._setups is None else self._functions
-        if setups is not None and not setups.is_ready:
-            left = max(0.0, deadline - asyncio.get_running_loop().time())
-            async with self.exclusive(timeout=left):
-                errand = Errand(self._operations, deadline)
-                await setups.calls.healed(errand, lambda: setups.prepare(errand))
+    async def _restarted(
+        self, reset: Callable[[float | None], Awaitable[Boot]], timeout: float | None, default: float | None
+    ) -> Boot:
+        """Restart the board and run the setups, if there are any, before whoever waits for the board gets it."""
+        if self._setups is None:
+            return await reset(timeout)
+        loop, deadline = asyncio.get_running_loop(), self._standing.deadline(timeout, default)
+        async with self.exclusive(timeout=max(0.0, deadline - loop.time())):
+            boot = await reset(max(0.0, deadline - loop.time()))
+            await self._functions.on_restarted(deadline)
+        return boot
 
     async def _errand(
         self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False

@@ -168,4 +168,4 @@ class Executing(Face):
                 while (piece := self._run(next_or_none(pieces))) is not None:
                     yield piece
         finally:
-            self._run_if_alive(pieces.aclose())
+            self._close_pieces(pieces)

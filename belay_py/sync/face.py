@@ -14,7 +14,7 @@ from belay_py.sync.loop_thread import has_ended, loop_thread
 from belay_py.transports.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from belay_py.events import Listener, SessionEvent
     from belay_py.session.session import DeviceSession
@@ -47,6 +47,12 @@ class Face:
             coroutine.close()
         else:
             self._run(coroutine)
+
+    def _close_pieces(self, pieces: AsyncGenerator[Any]) -> None:
+        """Close what a generator of ours is fed from, once its consumer has left it."""
+        if self._process == os.getpid() and not has_ended() and loop_thread().is_here:
+            return  # it is collected as garbage, in this thread by chance: asyncio closes what nobody has any more
+        self._run_if_alive(pieces.aclose())
 
     def _end(self, ending: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run an ending that may run twice, and wait for it also when Ctrl-C comes, perhaps before it has begun."""

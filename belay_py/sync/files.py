@@ -28,6 +28,7 @@ class Files:
     def __init__(self, face: Face, files: AsynchronousFiles) -> None:
         self._run = face._run  # noqa: SLF001  a part of the face
         self._run_if_alive = face._run_if_alive  # noqa: SLF001  as above
+        self._close_pieces = face._close_pieces  # noqa: SLF001  as above
         self._files = files
 
     def put(
@@ -98,7 +99,7 @@ class Files:
             while (entry := self._run(next_or_none(entries))) is not None:
                 yield entry
         finally:
-            self._run_if_alive(entries.aclose())
+            self._close_pieces(entries)
 
     def stat(self, path: str, *, timeout: float | None = None) -> Entry:
         """See `Files.stat`."""

@@ -63,7 +63,7 @@ class RemoteGenerator(BoundTask, Generic[P, R]):
             while (value := face._run(_next(values))) is not _End:  # noqa: SLF001  the same face
                 yield value
         finally:
-            face._run_if_alive(values.aclose())  # noqa: SLF001  the same face
+            face._close_pieces(values)  # noqa: SLF001  the same face
 
     def within(self, timeout: float | None) -> RemoteGenerator[P, R]:
         """See `belay_py.RemoteGenerator.within`."""

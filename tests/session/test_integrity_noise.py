@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from belay_py import DeviceSession
+from belay_py import DeviceSession, task
 from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, ExecutionError
 from tests.session import noise
 
@@ -48,6 +48,20 @@ async def stream(session: DeviceSession, runs: int) -> None:
 
 async def evaluate(session: DeviceSession, runs: int) -> None:
     assert await session.evaluate("N = N + 1\n(N, [2.5, 'x'])") == (runs, [2.5, "x"])
+
+
+@task
+def count(values: Any, by: float = 0.1) -> Any:
+    global N  # noqa: PLW0603  it is the board's
+    N += 1
+    return N, values, by
+
+
+async def call(session: DeviceSession, runs: int) -> None:
+    assert await session.task(count)([2.5, 0.3, "xy"]) == (runs, [2.5, 0.3, "xy"], 0.1)
+
+
+N: int  # on the board
 
 
 class Campaign:
@@ -102,7 +116,7 @@ class Campaign:
         return outcome
 
 
-@pytest.mark.parametrize(("act", "faults"), [(execute, 200), (fail, 100), (stream, 80), (evaluate, 100)])
+@pytest.mark.parametrize(("act", "faults"), [(execute, 200), (fail, 100), (stream, 80), (evaluate, 100), (call, 100)])
 async def test_one_bad_byte_gives_the_right_result_or_a_typed_error(
     act: Callable[[DeviceSession, int], Awaitable[None]], faults: int
 ) -> None:

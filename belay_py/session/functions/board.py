@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
+from belay_py.errors import BelayError
 from belay_py.session.functions.tasks import P, R, Role, Task
 
 if TYPE_CHECKING:
@@ -106,4 +107,7 @@ class Board:
         return f"<{type(self).__name__} at {self.session!r}>"
 
     def _remote(self, task: Task[Any, Any]) -> Any:
+        if "session" not in vars(self):
+            name = type(self).__name__
+            raise BelayError(f"{name} is at no session; call super().__init__(session) in {name}.__init__")
         return self._remotes[task] if task in self._remotes else self.session.task(task)

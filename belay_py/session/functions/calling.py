@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from belay_py.errors import (
     BoardWasReset,
+    CodeTooLarge,
     Disconnected,
     ExecutionError,
     OutcomeUnknown,
@@ -88,7 +89,14 @@ class Calls:
         if kit is not None:
             await self.use(errand, kit)
         with located(task, definition):
-            return await self.evaluate(errand, around.replace("{}", f"{definition.name}({arguments})", 1))
+            try:
+                return await self.evaluate(errand, around.replace("{}", f"{definition.name}({arguments})", 1))
+            except CodeTooLarge as error:
+                error.add_note(
+                    f"{len(arguments)} characters of it are arguments; put such data on the board as a file, and pass "
+                    "its name"
+                )
+                raise
 
     async def evaluate(self, errand: Errand, expression: str) -> Any:
         """Return the value of an expression of ours."""
@@ -149,7 +157,7 @@ def _not_called_yet() -> Iterator[None]:
     try:
         yield
     except OutcomeUnknown as error:
-        why = error.__cause__ or "the link was lost"
+        why = error.__cause__ or str(error).partition(". ")[0]
         raise Disconnected(f"{why}. The function was being sent; it was not called") from error.__cause__
     except BoardWasReset as reset:
         raise BoardWasReset(

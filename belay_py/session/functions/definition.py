@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from belay_py.session.parser import parse
 from belay_py.session.tracebacks import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from belay_py.session.functions.source import FunctionSource
 
@@ -100,7 +101,7 @@ def parameters(name: str, signature: inspect.Signature) -> str:
 def import_statements(imports: str | Iterable[str]) -> tuple[str, ...]:
     """Return statements for modules' names, or for what are such statements already. Raises `InvalidCode`."""
     found: list[str] = []
-    for text in [imports] if isinstance(imports, str) else imports:
+    for text in imports if isinstance(imports, Iterable) and not isinstance(imports, str) else [imports]:
         statement = f"import {text}" if isinstance(text, str) and text.replace(".", "a").isidentifier() else text
         try:
             body = parse(statement).body if isinstance(statement, str) else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar, overload
 
+from belay_py.errors import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -51,8 +53,9 @@ class Functional:
             from belay_py.session.functions.calling import Calls  # noqa: PLC0415  loaded only when used
             from belay_py.session.functions.setups import Setups  # noqa: PLC0415  the same
 
-            self._setups = Setups(Calls(self._standing, self._evaluations), self._operations)
-            self._standing.prepare = self._setups.on_connected
+            made = Setups(Calls(self._standing, self._evaluations), self._operations)
+            # In one step: the blocking face registers functions in its callers' threads.
+            return self.__dict__.setdefault("_setups", made)  # type: ignore[no-any-return]  # it is what was made
         return self._setups
 
     @property
@@ -125,7 +128,16 @@ class Functional:
 
         if function is None:
             return lambda given: self._remote(given, role, options)
-        task = task_of(function) or Task(function, role=role, **options)
+        task = task_of(function)
+        if task is None:
+            task = Task(function, role=role, **options)
+        elif options:
+            raise SettingsError(
+                f"{task.name} is a task already; give {', '.join(options)} where it is made one, or use within() for "
+                "another timeout"
+            )
+        elif role not in ("task", task.role):
+            task = task.as_a(role)
         if task.role != "task":
             self._functions.add(task)
         return (RemoteGenerator if task.is_generator else RemoteFunction)(self, task)  # type: ignore[arg-type]  # it is a session

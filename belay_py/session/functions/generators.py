@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # n is a generator's number, g a new one to keep. The result is (value,), or () at the end, or None where there is none.
-# Whatever a generator raises ends it: it is forgotten then, and at its end.
+# Whatever a generator raises ends it: it is forgotten then, and at its end. B: programs redefine `next`.
 GENERATORS: Final = kit(
     "g",
     """\
-def KIT(n,g=None,G={}):
+def KIT(n,g=None,G={},B=__import__('builtins')):
  if g==0:
   g=G.pop(n,None)
   if g:g.close()
@@ -36,16 +36,24 @@ def KIT(n,g=None,G={}):
  if n not in G:return
  k=0
  try:
-  r=(next(G[n]),)
+  r=(B.next(G[n]),)
   k=1
- except StopIteration:r=()
+ except B.StopIteration:r=()
  finally:
   if not k:G.pop(n,None)
  return r""",
 )
-END_GENERATOR: Final = "{}({},0)"
 _BITS = 30  # small integers on every board
 _GONE = "the board restarted between two values of {}: its generator is gone; call it anew"
+
+
+async def close(errand: Errand, number: int) -> None:
+    """Close a generator on its board, if it has begun there. Raises what it raises then."""
+    try:
+        await errand.run(f"{GENERATORS.name}({number},0)".encode())
+    except ExecutionError as error:
+        if not GENERATORS.is_missing(error):
+            raise
 
 
 class Values:
@@ -118,7 +126,7 @@ class Values:
             with located(self._task, self._task.definition()):
                 return await calls.evaluate(errand, f"{GENERATORS.name}({self._number})")
         except ExecutionError as error:
-            if error.type != "NameError" or GENERATORS.name not in error.message:
+            if not GENERATORS.is_missing(error):
                 raise
             await errand.look_for_restart()
             raise self._gone() from None
@@ -140,7 +148,7 @@ class Values:
 
         async def end(errand: Errand) -> None:
             with located(self._task, self._task.definition()):
-                await errand.run(END_GENERATOR.format(GENERATORS.name, self._number).encode())
+                await close(errand, self._number)
 
         try:
             await self._session._errand(end, self._session.options.operation_timeout)  # noqa: SLF001  as above

@@ -14,7 +14,7 @@ from belay_py.errors import BelayError
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.errands import Errand
 from belay_py.session.functions.functional import LONGEST_TEARDOWN
-from belay_py.session.functions.generators import END_GENERATOR, GENERATORS
+from belay_py.session.functions.generators import close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _REACHABLE: Final = (DeviceSessionState.CONNECTED, DeviceSessionState.ACTIVE, DeviceSessionState.IDLE)
+
+
+class Ends:
+    """Ends of connections, of the session and its leases alike."""
+
+    def __init__(self) -> None:
+        self.one_at_a_time = asyncio.Lock()
+        self.generation = 0
+        """The connection whose teardowns have begun."""
+        self.is_connecting = False
+        """Whether setups run that a connection waits for."""
 
 
 class Setups:
@@ -42,6 +53,7 @@ class Setups:
         self._done: dict[str, tuple[int, int]] = {}
         """The connection and the life in which each setup, by its name on the board, has run."""
         self._ready: tuple[int, int] | None = None
+        self.ends: Ends = outer.ends if outer else Ends()
 
     def of_lease(self) -> Setups:
         """Return what a lease adds to these, for its own length."""
@@ -53,6 +65,8 @@ class Setups:
         if not any(self._knows(task, known) for known in self.of_role(task.role)):
             tasks.append(task)
             self._ready = None
+            if self.outer is None and task.role == "setup":
+                self.calls.standing.prepare = self.on_connected
 
     def of_role(self, role: Role) -> list[Task[Any, Any]]:
         """Return those of one sort, in the order in which they were registered."""
@@ -78,15 +92,26 @@ class Setups:
         for task in self._setups:
             name = task.definition().name
             if self._done.get(name) != now:
-                await self.calls.run(errand, task)
+                try:
+                    await self.calls.run(errand, task)
+                except BelayError as error:
+                    error.add_note(f"this is of the setup {task.name}")
+                    raise
                 self._done[name] = now
         self._ready = now
 
     async def on_connected(self, deadline: float) -> None:
         """Prepare a board that was just connected; the caller has the turn. Raises what the setups raise."""
-        if not self._setups:
-            return
-        async with self.calls.standing.turn.lent():
+        self.ends.is_connecting = True
+        try:
+            async with self.calls.standing.turn.lent():
+                await self.on_restarted(deadline)
+        finally:
+            self.ends.is_connecting = False
+
+    async def on_restarted(self, deadline: float) -> None:
+        """Prepare a board; the caller keeps others out. Raises what the setups raise."""
+        if not self.is_ready:
             errand = Errand(self.operations, deadline)
             await self.calls.healed(errand, lambda: self.prepare(errand))
 
@@ -105,8 +130,16 @@ class Setups:
     async def tear_down(self, exclusive: Callable[..., AbstractAsyncContextManager[object]]) -> None:
         """Run the teardowns, the latest first, if the board is there. Bounded; what fails is logged.
 
-        ``exclusive`` is that of the session.
+        ``exclusive`` is that of the session. Who comes second to the end of one connection waits for the first.
         """
+        if self.ends.is_connecting:
+            return  # what has not been set up needs no teardown, and would keep it waiting
+        async with self.ends.one_at_a_time:
+            if self.ends.generation != self.calls.standing.generation:
+                self.ends.generation = self.calls.standing.generation
+                await self._tear_down_all(exclusive)
+
+    async def _tear_down_all(self, exclusive: Callable[..., AbstractAsyncContextManager[object]]) -> None:
         teardowns = self.of_role("teardown")[::-1]
         standing = self.calls.standing
         if not teardowns or standing.channel is None or standing.lifecycle.state not in _REACHABLE:
@@ -118,7 +151,7 @@ class Setups:
                 for task in teardowns:
                     await self._tear_down(errand, task)
         except (BelayError, TimeoutError) as error:
-            _log.warning("%s: its teardowns did not end: %s", standing.options.port, error or "no time was left")
+            _log.warning("%s: its teardowns did not end: %s", standing.options.port, str(error) or "no time was left")
 
     async def _tear_down(self, errand: Errand, task: Task[Any, Any]) -> None:
         try:
@@ -131,6 +164,6 @@ class Setups:
             epoch, number = self.abandoned.pop()
             if epoch == self.calls.standing.boot_epoch:
                 try:
-                    await errand.run(END_GENERATOR.format(GENERATORS.name, number).encode())
+                    await close(errand, number)
                 except BelayError as error:
                     _log.warning("an abandoned generator could not be closed: %s", error)

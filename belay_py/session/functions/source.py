@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import tokenize
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ def read(function: types.FunctionType) -> FunctionSource:
     try:
         lines, first = inspect.getsourcelines(function)
         file = inspect.getsourcefile(function) or function.__code__.co_filename
+    except (SyntaxError, tokenize.TokenError):
+        raise _changed(function) from None
     except (OSError, TypeError):
         raise InvalidCode(
             f"the source of {name} is not to be had: it was typed in or made by a program; put it into a file, or send "
@@ -86,11 +89,15 @@ def _definition(function: types.FunctionType, lines: list[str], first: int) -> t
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         pass  # what is told below
     if not isinstance(node, ast.FunctionDef) or node.name != function.__code__.co_name:
-        raise InvalidCode(
-            f"what stands in {function.__code__.co_filename}, line {function.__code__.co_firstlineno} is not "
-            f"{function.__qualname__}: the file was changed since it was imported; start the program anew"
-        )
+        raise _changed(function)
     return node, [line.rstrip("\r\n") for line in lines], first
+
+
+def _changed(function: types.FunctionType) -> InvalidCode:
+    return InvalidCode(
+        f"what stands in {function.__code__.co_filename}, line {function.__code__.co_firstlineno} is not "
+        f"{function.__qualname__}: the file was changed since it was imported; start the program anew"
+    )
 
 
 def _lines(node: ast.FunctionDef, texts: list[str], first: int) -> Lines:
@@ -109,7 +116,9 @@ def _lines(node: ast.FunctionDef, texts: list[str], first: int) -> Lines:
     rest = tuple(
         (first + number - 1, text if number in inside else text.removeprefix(margin), number in inside)
         for number, text in enumerate(texts[start - 1 : node.end_lineno], start)
-        if number in inside or (text.strip() and not text.lstrip().startswith("#"))
+        if number in inside
+        or (text.strip() and not text.lstrip().startswith("#"))
+        or texts[number - 2].endswith("\\")  # which goes on here, if only to end
     )
     return Lines(opening, first + opening_line - 1, rest)
 

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 import keyword
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from belay_py.errors import BelayError, InvalidCode, SettingsError
 from belay_py.session.functions import arguments, source
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Role = Literal["task", "setup", "teardown"]
+
+
+class OnBoard(Protocol[P]):
+    """A task at an instance of `Board`, to type checkers. What a call returns depends on the session."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call it on the board."""
+
+    def within(self, timeout: float | None) -> OnBoard[P]:
+        """Return the same with another timeout."""
 
 
 class Task(Generic[P, R]):
@@ -54,7 +64,7 @@ class Task(Generic[P, R]):
         self._needed: dict[str, Definition] = {}
         if role != "task":
             self._require_no_arguments()
-        source.refuse_host_variables(self.function, lambda value: task_of(value) is not None)
+        source.refuse_host_variables(self.function, self._is_sent)
         functools.update_wrapper(self, self.function)
 
     def __repr__(self) -> str:
@@ -76,17 +86,23 @@ class Task(Generic[P, R]):
     def __get__(self, instance: None, owner: type) -> Task[P, R]: ...
 
     @overload
-    def __get__(self, instance: object, owner: type) -> Callable[P, Any]: ...
+    def __get__(self, instance: object, owner: type) -> OnBoard[P]: ...
 
-    def __get__(self, instance: object, owner: type) -> Task[P, R] | Callable[P, Any]:
-        if instance is None:
-            return self
-        return instance._remote(self)  # type: ignore[attr-defined, no-any-return]  # noqa: SLF001  `Board` has it
+    def __get__(self, instance: object, owner: type) -> Task[P, R] | OnBoard[P]:
+        remote: Callable[[Task[P, R]], OnBoard[P]] | None = getattr(instance, "_remote", None)  # `Board` has it
+        return self if remote is None else remote(self)
 
     def within(self, timeout: float | None) -> Task[P, R]:
         """Return the same with another timeout."""
         other = copy.copy(self)
         other.timeout = timeout
+        return other
+
+    def as_a(self, role: Role) -> Task[P, R]:
+        """Return the same as a setup or a teardown. Raises `InvalidCode` when it needs arguments or is a generator."""
+        other = copy.copy(self)
+        other.role = role
+        other._require_no_arguments()  # noqa: SLF001  it is a copy of this
         return other
 
     @functools.cached_property
@@ -137,8 +153,11 @@ class Task(Generic[P, R]):
             if task is not None and task.function is not self.function:
                 found[name] = task
             elif name != self.name:
-                source.refuse_host_variables(self.function, lambda value: task_of(value) is not None)
+                source.refuse_host_variables(self.function, self._is_sent)
         return found
+
+    def _is_sent(self, value: object) -> bool:
+        return value is self.function or task_of(value) is not None
 
     def _require_no_arguments(self) -> None:
         required = [it.name for it in self.signature.parameters.values() if it.default is it.empty]
@@ -153,6 +172,7 @@ class BoundTask:
 
     def __init__(self, task: Task[Any, Any]) -> None:
         self.task = task
+        functools.update_wrapper(self, task.function)  # type: ignore[arg-type]  # each subclass can be called
 
 
 def task_of(value: object) -> Task[Any, Any] | None:

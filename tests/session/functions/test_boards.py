@@ -12,6 +12,7 @@ import belay_py.sync
 from belay_py import (
     BelayError,
     Board,
+    BoardWasReset,
     DeviceSession,
     DeviceSessionManager,
     DeviceSessionState,
@@ -19,6 +20,7 @@ from belay_py import (
     InvalidArguments,
     InvalidCode,
     SessionClosed,
+    SessionTimeout,
     setup,
     task,
     teardown,
@@ -181,6 +183,26 @@ async def test_what_on_connect_describes_is_set_up_whenever_the_board_begins_ane
             assert await session.evaluate("seen") == ["prepare", "prepare"]
 
 
+@pytest.mark.parametrize("by", ["on_connect", "the manager's session"])
+async def test_after_a_restart_that_nobody_asked_for_the_next_lessee_gets_a_board_set_up(port: str, by: str) -> None:
+    async def on_connect(session: DeviceSession) -> None:
+        Counter(session)
+
+    async with DeviceSessionManager() as manager:
+        if by == "on_connect":
+            await manager.create_session("a", port, on_connect=on_connect)
+        else:
+            Counter(await manager.create_session("a", port))
+        async with manager.lease("a") as session:
+            await session.execute("seen = []")
+            with pytest.raises(BoardWasReset):
+                await session.execute("raise SystemExit")
+            assert (await session.execute("print('seen' in globals())")).output == "False\n"
+            await session.execute("seen = []")
+        async with manager.lease("a") as session:
+            assert (await session.execute("print(seen)")).output == "['prepare']\n"
+
+
 @pytest.mark.parametrize("how", ["remove", "close", "close while it is used"])
 async def test_a_manager_tears_down_what_on_connect_described(port: str, how: str) -> None:
     async def on_connect(session: DeviceSession) -> None:
@@ -241,6 +263,34 @@ def test_what_a_blocking_on_connect_describes_is_set_up_too(port: str) -> None:
             assert session.evaluate("seen") == ["on_connect", "prepare"]
             assert Counter(session).read() == 11
             assert session.evaluate("seen") == ["on_connect", "prepare"]
+
+
+async def test_a_tasks_timeout_can_be_another_one(port: str) -> None:
+    async with DeviceSession(port) as session:
+        with pytest.raises(SessionTimeout):
+            await Counter(session).read.within(0)()
+
+
+def test_a_class_that_is_no_kind_of_board_or_has_no_session_is_told() -> None:
+    class NoBoard:
+        @task
+        @staticmethod
+        def read() -> int:
+            return 1
+
+    class Forgetful(Board):
+        def __init__(self) -> None:  # without what it should call
+            pass
+
+        @task
+        @staticmethod
+        def read() -> int:
+            return 1
+
+    with pytest.raises(BelayError, match=r"read runs on boards, and this is none's"):
+        NoBoard().read()
+    with pytest.raises(BelayError, match=r"Forgetful is at no session; call super\(\).__init__\(session\)"):
+        Forgetful().read()
 
 
 def test_a_function_with_self_is_refused() -> None:

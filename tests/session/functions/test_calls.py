@@ -10,6 +10,7 @@ import pytest
 
 from belay_py import (
     BoardWasReset,
+    CodeTooLarge,
     CommunicationOptions,
     DeviceSession,
     ExecutionError,
@@ -332,6 +333,17 @@ async def test_policies_hold_for_calls(port: str) -> None:
 
 
 tries: int  # on the board
+
+
+async def test_arguments_that_do_not_fit_are_told() -> None:
+    async with DeviceSession("virtual:?memory=65536") as session:
+        remote = session.task(double)
+        with pytest.raises(CodeTooLarge) as caught:
+            await remote(bytes(30_000))
+        assert (
+            "120003 characters of it are arguments; put such data on the board as a file" in caught.value.__notes__[-1]
+        )
+        assert await remote(b"ab") == b"abab"
 
 
 async def test_calls_with_checksums(port: str) -> None:

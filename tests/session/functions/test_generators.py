@@ -115,6 +115,12 @@ async def test_a_consumer_that_leaves_closes_it_on_the_board(port: str, how: str
         assert await session.evaluate("log") == ([] if how == "never begun" else [0, 1, 2, "closed"])
 
 
+async def test_a_program_may_have_redefined_what_it_needs(port: str) -> None:
+    async with fresh(port) as session:
+        await session.execute("next = StopIteration = None")
+        assert [value async for value in session.task(numbers)(3)] == [0, 1, 2]
+
+
 async def test_an_exception_in_the_middle(port: str) -> None:
     async with fresh(port) as session:
         seen = []
@@ -126,6 +132,20 @@ async def test_an_exception_in_the_middle(port: str) -> None:
         assert (frame.function, frame.host_file) == ("numbers", __file__)
         assert 'raise ValueError("a bad one")' in caught.value.host_traceback
         assert await session.evaluate("log") == [0, 1, 2, 3, "closed"]
+
+
+async def test_one_that_never_began_on_the_board_needs_no_closing(port: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with fresh(port) as session:
+        sent = executions(session)
+        stream = session.task(numbers)(3)
+        beginning = asyncio.ensure_future(anext(stream))
+        while not sent:
+            await asyncio.sleep(0)
+        beginning.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await beginning
+        assert await session.task(values)(1).__anext__() == 1
+        assert not caplog.records
 
 
 async def test_what_it_raises_when_it_is_closed_is_told(port: str) -> None:

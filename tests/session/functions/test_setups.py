@@ -13,7 +13,10 @@ from belay_py import (
     DeviceSessionState,
     Disconnected,
     ExecutionError,
+    IdentityChanged,
     InvalidCode,
+    SessionTimeout,
+    SettingsError,
     setup,
     task,
     teardown,
@@ -23,7 +26,10 @@ from ..test_evaluating import reset_unseen
 from .boards import executions, fresh
 
 if TYPE_CHECKING:
-    from ...conftest import Board
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ...conftest import Board, PtyBoard
 
 prepared: int  # on the board
 seen: list[Any]  # on the board
@@ -149,6 +155,50 @@ async def test_one_that_fails_fails_connecting_with_the_hosts_place(port: str) -
     await session.close()
 
 
+async def test_a_task_can_be_a_setup_or_a_teardown_too(port: str) -> None:
+    @task
+    def note() -> None:
+        global seen  # noqa: PLW0603  it is the board's
+        try:
+            seen.append("noted")
+        except NameError:
+            seen = ["noted"]
+
+    async with fresh(port) as session:
+        remote = session.task(note)
+        session.setup(remote)
+        session.setup(note)
+        assert await session.task(double)(1) == 2
+        assert await session.evaluate("seen") == ["noted"]
+        session.teardown(note)
+        await session.disconnect()
+        await session.connect()
+        assert await session.evaluate("seen") == ["noted"] * 3
+        assert note.role == "task"
+        with pytest.raises(InvalidCode, match="double is a setup, which is called without arguments"):
+            session.setup(double)  # type: ignore[arg-type]  # that is the point
+
+
+async def test_options_of_what_is_a_task_already_are_refused(port: str) -> None:
+    session = DeviceSession(port)
+    with pytest.raises(SettingsError, match="double is a task already; give timeout, name where it is made one"):
+        session.task(timeout=5, name="twice")(double)
+
+
+async def test_which_setup_it_was_is_told(port: str) -> None:
+    session = DeviceSession(port, connection_timeout=1.5)
+
+    @session.setup
+    def hang() -> None:
+        while True:
+            pass
+
+    with pytest.raises(SessionTimeout) as caught:
+        await session.connect()
+    assert caught.value.__notes__ == ["this is of the setup hang"]
+    await session.close()
+
+
 async def test_one_that_fails_after_a_reset_is_tried_again_before_the_next_task(port: str) -> None:
     async with fresh(port) as session:
         await session.execute("fine = True")
@@ -239,6 +289,44 @@ async def test_a_teardown_comes_after_what_runs_is_stopped(port: str) -> None:
         assert await session.evaluate("seen") == ["stopped", "torn down"]
 
 
+@pytest.mark.parametrize("how", ["disconnect", "close"])
+async def test_who_ends_a_session_a_second_time_waits_for_its_teardowns(
+    board: Board, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fresh(board.port) as session:
+
+        @session.teardown(imports="time")
+        def note() -> None:
+            seen.append("begun")
+            time.sleep_ms(50)  # type: ignore[name-defined]  # noqa: F821  the board's module
+            seen.append("ended")
+
+        await session.execute("seen = []")
+        sent = executions(session)
+        ending = asyncio.create_task(session.disconnect())
+        while not sent or not sent[-1].endswith(b"()"):
+            await asyncio.sleep(0)
+        await asyncio.gather(ending, getattr(session, how)())
+        assert len([code for code in sent if code.endswith(b"()")]) == 1
+        assert not caplog.records
+    async with DeviceSession(board.port) as session:
+        assert await session.evaluate("seen") == ["begun", "ended"]
+
+
+async def test_teardowns_run_at_the_end_of_each_connection(port: str) -> None:
+    async with fresh(port) as session:
+
+        @session.teardown
+        def note() -> None:
+            seen.append("torn down")
+
+        await session.execute("seen = []")
+        for times in (1, 2):
+            await session.disconnect()
+            await session.connect()
+            assert await session.evaluate("seen") == ["torn down"] * times
+
+
 async def test_a_teardown_that_never_ends_does_not_keep_the_port(
     port: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +340,7 @@ async def test_a_teardown_that_never_ends_does_not_keep_the_port(
 
         await session.disconnect()
         assert session.state is DeviceSessionState.DISCONNECTED
-        assert "teardown" in caplog.text
+        assert caplog.messages == [f"{port}: its teardowns did not end: no time was left"]
         await session.connect()
         assert await session.evaluate("1") == 1
 
@@ -272,6 +360,30 @@ async def test_a_close_that_is_cancelled_in_a_teardown_closes_all_the_same(port:
         with pytest.raises(asyncio.CancelledError):
             await ending
         assert session.state is DeviceSessionState.DISPOSED
+
+
+async def test_a_close_in_the_middle_of_the_setups_waits_for_no_teardown(
+    port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = DeviceSession(port)
+    sent = executions(session)
+
+    @session.setup
+    def hang() -> None:
+        while True:
+            pass
+
+    @session.teardown
+    def clear_up() -> None: ...
+
+    connecting = asyncio.create_task(session.connect())
+    while not sent:
+        await asyncio.sleep(0)
+    await session.close()
+    with pytest.raises(Disconnected, match="^this program disconnected it. The function was being sent; it was not"):
+        await connecting
+    assert not [code for code in sent if b"def clear_up" in code]
+    assert not caplog.records
 
 
 async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -294,6 +406,27 @@ async def test_no_board_no_teardown(port: str, caplog: pytest.LogCaptureFixture)
     assert not caplog.records
 
 
+async def test_another_board_at_the_port_is_set_up_once_somebody_has_accepted_it(
+    tmp_path: Path, make_pty_board: Callable[..., PtyBoard]
+) -> None:
+    mine, other = make_pty_board(), make_pty_board()
+    link = tmp_path / "board"
+    link.symlink_to(mine.port)
+    async with fresh(str(link)) as session:
+        session.setup(prepare)
+        remote = session.task(look)
+        assert await remote() == [1, ["first"]]
+        link.unlink()
+        link.symlink_to(other.port)
+        sent = executions(session)
+        with pytest.raises(IdentityChanged):
+            await session.reconnect()
+        assert not sent
+        await session.connect()
+        assert (await session.execute("print(seen)")).output == "['first']\n"
+        assert await remote() == [1, ["first"]]
+
+
 async def test_within_a_group_of_operations(port: str) -> None:
     async with fresh(port) as session:
         session.setup(prepare)
@@ -306,9 +439,11 @@ async def test_within_a_group_of_operations(port: str) -> None:
             assert session.boot_epoch == 2
 
 
-async def test_others_wait_for_the_setups(port: str) -> None:
+@pytest.mark.parametrize("how", ["soft_reset", "hard_reset", "reconnect"])
+async def test_others_wait_for_the_setups(port: str, how: str) -> None:
     async with fresh(port) as session:
         session.setup(prepare)
-        others = [session.evaluate("globals().get('seen')") for _ in range(3)]
-        results = await asyncio.gather(session.reconnect(), *others)
-        assert results[1:] == [["first"]] * 3
+        # The first of them is in the queue for the board when the reset begins.
+        others = [session.execute("print(globals().get('seen'))") for _ in range(3)]
+        _, *results = await asyncio.gather(getattr(session, how)(), *others)
+        assert [result.output for result in results] == ["['first']\n"] * 3

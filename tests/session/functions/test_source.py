@@ -46,6 +46,7 @@ FORMS = {
     "a header in lines": "def f(\n    a=1,  # one\n    *,\n    b: int = 41,\n) -> int:  # of both\n    return a + b",
     "a body at the end of the header": "def f(\n    a=42,\n): return a",
     "comments and blank lines": "def f():\n\n    # one\n    x = 42\n\n  # less\n        # more\n    return x  # two",
+    "a backslash before a blank line": "def f():\n    x = 42 \\\n\n    return x",
     "tabs": "if True:\n\tdef f():\n\t\tif True:\n\t\t\treturn 42",
     "a decorated first statement": (
         "def f():\n    @lambda_\n    def g(): return 42\n    return g\ndef lambda_(g): return g()"
@@ -224,6 +225,8 @@ def test_other_options_that_are_refused(tmp_path: Path) -> None:
     for wrong in ("1 + 1", "os; import", "from", 5, "a b"):
         with pytest.raises(InvalidCode, match="imports has"):
             session.task(imports=[wrong])(closing_over.__globals__["plain"])  # type: ignore[list-item]  # the point
+    with pytest.raises(InvalidCode, match="imports has 5"):
+        session.task(imports=5)(plain)  # type: ignore[call-overload]  # the point
     for name in ("1", "a b", "", "class", 5):
         with pytest.raises(SettingsError, match="name is"):
             session.task(name=name)(plain)  # type: ignore[arg-type]  # the point
@@ -244,11 +247,27 @@ def test_a_variable_that_comes_later_is_refused_at_the_first_call(session: Block
     assert later == 5
 
 
-def test_a_file_that_was_changed_meanwhile_is_told(session: BlockingSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "now",
+    [
+        "# a new line\ndef g():\n    return 2\n",
+        "def f():\n    return (1\n",
+        'def f():\n    return """1\n',
+        "def f()]\n",
+    ],
+)
+def test_a_file_that_was_changed_meanwhile_is_told(session: BlockingSession, tmp_path: Path, now: str) -> None:
     function: FunctionType = from_file(tmp_path, "def f():\n    return 1\n")
-    (tmp_path / "module_of_the_test.py").write_text("# a new line\ndef g():\n    return 2\n")
+    (tmp_path / "module_of_the_test.py").write_text(now)
     with pytest.raises(InvalidCode, match="the file was changed since it was imported"):
         session.task(function)
+
+
+def test_a_function_inside_of_another_may_call_itself(session: BlockingSession) -> None:
+    def factorial(number: int) -> int:
+        return number * factorial(number - 1) if number else 1
+
+    assert session.task(factorial)(5) == 120
 
 
 def test_tasks_that_call_each_other_in_a_circle_are_refused(session: BlockingSession, tmp_path: Path) -> None:
