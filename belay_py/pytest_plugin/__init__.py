@@ -15,7 +15,6 @@ from belay_py.pytest_plugin.fixtures import board, board_files, board_manager, b
 from belay_py.pytest_plugin.options import add_options
 
 if TYPE_CHECKING:
-    from pytest import Config, Parser
 
 __all__ = ["board", "board_files", "board_manager", "boards", "virtual_board"]
 
@@ -25,19 +24,19 @@ _MARKER = (
 )
 
 
-def pytest_addoption(parser: Parser) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--belay-port`` and the like."""
     add_options(parser)
 
 
-def pytest_configure(config: Config) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and give ``async_board`` to whichever plugin runs asynchronous tests."""
     config.addinivalue_line("markers", _MARKER)
     config.pluginmanager.register(fixtures_for(config.pluginmanager), "belay-async")
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_xdist_auto_num_workers(config: Config) -> int | None:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """With ``-n auto``: as many workers as boards are named. None, so pytest-xdist's own number, where none is."""
     from belay_py.pytest_plugin.candidates import named_count  # noqa: PLC0415  only with -n auto
 

@@ -11,12 +11,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from pytest import FixtureRequest, PytestPluginManager
-
     from belay_py.session.session import DeviceSession
 
 
-async def _async_board(request: FixtureRequest) -> AsyncIterator[DeviceSession]:
+async def _async_board(request: pytest.FixtureRequest) -> AsyncIterator[DeviceSession]:
     """A clean board that is the test's alone: a `belay_py.DeviceSession` of the test's own loop, connected."""
     from belay_py.pytest_plugin.bench import bench_of  # noqa: PLC0415  by the first test that asks
     from belay_py.pytest_plugin.wanted import wanted_by  # noqa: PLC0415  as above
@@ -40,7 +38,7 @@ async def _async_board(request: FixtureRequest) -> AsyncIterator[DeviceSession]:
         seat.release()
 
 
-def fixtures_for(manager: PytestPluginManager) -> types.ModuleType:
+def fixtures_for(manager: pytest.PytestPluginManager) -> types.ModuleType:
     """Return a plugin with ``async_board``, made by pytest-asyncio where that is: its strict mode runs no other."""
     make: Callable[..., Any] = pytest.fixture
     if any(manager.has_plugin(name) for name in ("asyncio", "pytest_asyncio", "pytest_asyncio.plugin")):

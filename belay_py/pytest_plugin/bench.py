@@ -23,8 +23,6 @@ from belay_py.sync import DeviceSessionManager
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest import Config
-
     from belay_py.devices.locks import PortLock
     from belay_py.options import DeviceSessionOptions
     from belay_py.pytest_plugin.candidates import Candidate
@@ -36,7 +34,7 @@ _LOOK_INTERVAL: Final = 0.1
 """Seconds between two looks for a board that another process has: nobody tells when a lock becomes free."""
 
 
-def bench_of(config: Config) -> Bench:
+def bench_of(config: pytest.Config) -> Bench:
     """Return the process's boards; there is nothing of them before the first test that asks."""
     found = config.stash.get(_KEY, None)
     if found is None:
@@ -49,7 +47,7 @@ def bench_of(config: Config) -> Bench:
 class Bench:
     """See above. Of pytest's main thread."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self.choices = choices(config)
         options = manager_options(self.choices)
         self._worker: str | None = getattr(config, "workerinput", {}).get("workerid")
@@ -141,8 +139,9 @@ class Bench:
         except BelayError as error:
             self._let_go(candidate)
             may_come_back = isinstance(error, DeviceNotFound) and not isinstance(error, VirtualBoardUnavailable)
-            kind = "lost" if name in self._known else "missing"
-            self._lost[name] = Refusal(name, kind, str(error), may_come_back=may_come_back)
+            self._lost[name] = Refusal(
+                name, "lost" if name in self._known else "missing", str(error), may_come_back=may_come_back
+            )
             return self._lost[name]
         self._lost.pop(name, None)
         return self._looked_at(seat, wanted)

@@ -20,7 +20,6 @@ from belay_py.text import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pytest import Config
 
 _TABLES: Final = frozenset({"session", "devices", "profiles"})
 _VIRTUAL: Final = "virtual:pytest-"
@@ -39,7 +38,7 @@ class Candidate:
         return scheme_of(self.options.port) == "virtual"
 
 
-def named_count(config: Config) -> int | None:
+def named_count(config: pytest.Config) -> int | None:
     """How many workers the boards that are named allow; None where none is named, or one is made for each worker."""
     chosen = choices(config)
     if chosen.virtual:
@@ -53,9 +52,7 @@ def candidates(chosen: Choices, options: DeviceSessionManagerOptions) -> list[Ca
     return _find(chosen, options, discover=True)[0]
 
 
-def _find(
-    chosen: Choices, options: DeviceSessionManagerOptions, *, discover: bool
-) -> tuple[list[Candidate], bool]:
+def _find(chosen: Choices, options: DeviceSessionManagerOptions, *, discover: bool) -> tuple[list[Candidate], bool]:
     """The boards, and whether somebody has named them."""
     named = [*_from_settings(chosen.boards, options.devices), *_from_ports(chosen.ports, options)]
     if named:

@@ -16,7 +16,6 @@ from belay_py.devices.locks import PortLock
 from belay_py.errors import DeviceBusy
 
 
-
 def claim(port: str) -> PortLock:
     """Claim the board behind ``port`` for this process. Raises `DeviceBusy` with its holder, or `DeviceNotFound`.
 

@@ -12,21 +12,19 @@ from belay_py.pytest_plugin.options import scope
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest import Config, FixtureRequest
-
     from belay_py.pytest_plugin.options import Scope
     from belay_py.pytest_plugin.provisioning import BoardFiles
     from belay_py.sync import DeviceSession, DeviceSessionManager
     from belay_py.virtual import BoardProcess
 
 
-def _board_scope(fixture_name: str, config: Config) -> Scope:
+def _board_scope(fixture_name: str, config: pytest.Config) -> Scope:
     del fixture_name
     return scope(config)
 
 
 @pytest.fixture(scope=_board_scope)
-def board(request: FixtureRequest) -> Iterator[DeviceSession]:
+def board(request: pytest.FixtureRequest) -> Iterator[DeviceSession]:
     """A clean board that is the test's alone: a blocking `belay_py.sync.DeviceSession`, connected.
 
     With the fixture ``virtual_board`` it is that board.
@@ -38,7 +36,7 @@ def board(request: FixtureRequest) -> Iterator[DeviceSession]:
 
 
 @pytest.fixture
-def boards(request: FixtureRequest) -> Iterator[tuple[DeviceSession, ...]]:
+def boards(request: pytest.FixtureRequest) -> Iterator[tuple[DeviceSession, ...]]:
     """Several clean boards: as many as the marker's ``count`` says, else all that are free and fit."""
     from belay_py.pytest_plugin.giving import give_several  # noqa: PLC0415  see the module
 
@@ -47,7 +45,7 @@ def boards(request: FixtureRequest) -> Iterator[tuple[DeviceSession, ...]]:
 
 
 @pytest.fixture(scope="session")
-def board_manager(request: FixtureRequest) -> DeviceSessionManager:
+def board_manager(request: pytest.FixtureRequest) -> DeviceSessionManager:
     """The manager of this process's boards, a blocking `belay_py.sync.DeviceSessionManager`.
 
     Boards are added to it as tests ask for them.
@@ -67,7 +65,7 @@ def virtual_board() -> Iterator[BoardProcess]:
 
 
 @pytest.fixture
-def board_files(board: DeviceSession, request: FixtureRequest) -> Iterator[BoardFiles]:
+def board_files(board: DeviceSession, request: pytest.FixtureRequest) -> Iterator[BoardFiles]:
     """The files of ``board``: what the test writes or removes through this is as before at its end."""
     from belay_py.pytest_plugin.giving import seat_of  # noqa: PLC0415  see the module
     from belay_py.pytest_plugin.provisioning import BoardFiles  # noqa: PLC0415  see the module

@@ -17,8 +17,6 @@ from belay_py.virtual import BoardProcess, open_board
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest import Config, FixtureRequest
-
     from belay_py.pytest_plugin.seats import Seat
     from belay_py.sync import DeviceSession
 
@@ -26,15 +24,12 @@ _numbers: Final = itertools.count(1)
 
 
 @contextlib.contextmanager
-def give(request: FixtureRequest, fixture: str) -> Iterator[DeviceSession]:
+def give(request: pytest.FixtureRequest, fixture: str) -> Iterator[DeviceSession]:
     """Give one board."""
     bench = bench_of(request.config)
     wanted = wanted_by(request.node)
     own = _own(request)
-    if own is None:
-        seat = bench.take(wanted, fixture=fixture)
-    else:
-        seat = bench.take(wanted, fixture=fixture, only=own)
+    seat = bench.take(wanted, fixture=fixture, only=own)
     try:
         yield seat.session
     finally:
@@ -44,14 +39,16 @@ def give(request: FixtureRequest, fixture: str) -> Iterator[DeviceSession]:
 
 
 @contextlib.contextmanager
-def give_several(request: FixtureRequest, fixture: str) -> Iterator[tuple[DeviceSession, ...]]:
+def give_several(request: pytest.FixtureRequest, fixture: str) -> Iterator[tuple[DeviceSession, ...]]:
     """Give several boards: all of them, or none."""
     bench = bench_of(request.config)
     wanted = wanted_by(request.node)
     with contextlib.ExitStack() as ending:
         seats: list[Seat] = []
         while len(seats) < (wanted.count or bench.most):
-            seat = bench.take(wanted, fixture=fixture) if wanted.count or not seats else bench.take_free(wanted, fixture)
+            seat = (
+                bench.take(wanted, fixture=fixture) if wanted.count or not seats else bench.take_free(wanted, fixture)
+            )
             if seat is None:
                 break
             ending.callback(seat.release)
@@ -59,7 +56,7 @@ def give_several(request: FixtureRequest, fixture: str) -> Iterator[tuple[Device
         yield tuple(seat.session for seat in seats)
 
 
-def _own(request: FixtureRequest) -> Candidate | None:
+def _own(request: pytest.FixtureRequest) -> Candidate | None:
     """The board of the fixture ``virtual_board``, if the test has that too."""
     if "virtual_board" not in request.fixturenames:
         return None
@@ -84,7 +81,7 @@ def new_virtual_board() -> Iterator[BoardProcess]:
         yield process
 
 
-def seat_of(config: Config, session: DeviceSession) -> Seat:
+def seat_of(config: pytest.Config, session: DeviceSession) -> Seat:
     """Return what the fixture ``board`` has given. The fixture may be a project's own: then it fails."""
     for seat in bench_of(config).seats:
         if seat.session is session:

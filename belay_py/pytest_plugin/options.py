@@ -11,7 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest import Config, Parser
 
 Scope: TypeAlias = Literal["function", "class", "module", "package", "session"]
 
@@ -38,7 +37,9 @@ class _Option:
 _OPTIONS: Final = (
     _Option("belay_port", "BELAY_PORT", "linelist", "a board's port, or virtual:; may be repeated", "PORT"),
     _Option("belay_board", "BELAY_BOARD", "linelist", "a board of the settings, by name; may be repeated", "NAME"),
-    _Option("belay_config", "BELAY_SETTINGS", "string", "the settings file (default: belay.toml, if it exists)", "FILE"),
+    _Option(
+        "belay_config", "BELAY_SETTINGS", "string", "the settings file (default: belay.toml, if it exists)", "FILE"
+    ),
     _Option("belay_require", "BELAY_REQUIRE", "bool", "a board that is absent is an error and no skip"),
     _Option("belay_virtual", "BELAY_VIRTUAL", "bool", "use the virtual board where no other is free and fits"),
     _Option(
@@ -65,7 +66,7 @@ class Choices:
     log_dir: str | None
 
 
-def add_options(parser: Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Tell pytest the options and their ini twins."""
     group = parser.getgroup("belay", "MicroPython boards (belay_py)")
     for option in _OPTIONS:
@@ -79,7 +80,7 @@ def add_options(parser: Parser) -> None:
         parser.addini(option.name, f"{option.help}; as {option.flag}", type=option.kind, default=None)
 
 
-def choices(config: Config) -> Choices:
+def choices(config: pytest.Config) -> Choices:
     """Return what was chosen. Raises `pytest.UsageError`."""
     found = {option.name: _chosen(config, option) for option in _OPTIONS}
     return Choices(
@@ -93,7 +94,7 @@ def choices(config: Config) -> Choices:
     )
 
 
-def scope(config: Config) -> Scope:
+def scope(config: pytest.Config) -> Scope:
     """Return the scope of the fixture ``board``. Raises `pytest.UsageError`."""
     [option] = (option for option in _OPTIONS if option.name == "belay_board_scope")
     found = _chosen(config, option) or "function"
@@ -102,7 +103,7 @@ def scope(config: Config) -> Scope:
     return cast("Scope", found)
 
 
-def _chosen(config: Config, option: _Option) -> Any:
+def _chosen(config: pytest.Config, option: _Option) -> Any:
     given = config.getoption(option.name)
     if given is not None:
         return given

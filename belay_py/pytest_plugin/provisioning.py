@@ -30,7 +30,7 @@ class BoardFiles:
         self._files.write_bytes(path, content.encode() if isinstance(content, str) else content)
 
     def put(self, source: str | PathLike[str], path: str = "/") -> None:
-        """Copy a file of this computer to ``path``, or what is in a folder of this computer into the folder ``path``."""
+        """Copy a file of this computer to ``path``, or what is in a folder into the folder ``path``."""
         here = Path(source)
         if here.is_dir():
             for file in sorted(found for found in here.rglob("*") if found.is_file()):
@@ -62,7 +62,7 @@ class BoardFiles:
         for folder, entries in self._kept.items():
             new = [entry for entry in self._files.walk(folder) if entry.path not in entries]
             for entry in sorted(new, key=lambda entry: entry.path, reverse=True):
-                self._files.remove(entry.path)
+                self._files.remove(entry.path, recursive=entry.is_dir)
         for path, content in self._before.items():
             if content is None:
                 with contextlib.suppress(RemoteFileNotFound):  # the test has removed it itself
@@ -90,7 +90,7 @@ class BoardFiles:
             return None
 
     def _make_folders(self, path: str) -> list[str]:
-        missing = []
+        missing: list[str] = []
         for parent in map(str, PurePosixPath(path).parents):
             if self._files.exists(parent):
                 break

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from belay_py.errors import BelayError
+from belay_py.session import values
 from belay_py.text import to_text
 
 if TYPE_CHECKING:
@@ -19,9 +21,10 @@ _BEGIN: Final = b"\x05A\x01"
 # The last line of code marks the end of its own output, for the session (see `belay_py.protocol`).
 _MARK: Final = re.compile(rb"\n?_q\(b'([^']*)'\)\Z")
 _ANSWER: Final = re.compile(rb"R[\x00\x01]\x80?.?\x00?\x01*\x04?", re.DOTALL)
-_VALUE: Final = re.compile(r"_belay_v\('[0-9a-f]+',\((.*)\)\)", re.DOTALL)
-# Fences, questions about the board, helpers that are sent once: none of it is the test's.
-_OURS: Final = re.compile(rb"\{\}\['|__import__\('gc'\)\.collect\(\)\nexec\(|_belay_w=|def _belay|try:_belay_life|_t\w*=")
+_VALUE: Final = re.compile(rb"_belay_v\('([0-9a-f]+)',\((.*)\)\)", re.DOTALL)
+# Proofs of the prompt, fences, helpers that are sent once, the files' own code: none of it is the test's.
+_OURS: Final = re.compile(rb"print\('[0-9a-f]+'\+'[0-9a-f]'\)\Z|\{\}\['")
+_OUR_NAMES: Final = b"_belay_"
 
 
 class Execution(NamedTuple):
@@ -32,7 +35,9 @@ class Execution(NamedTuple):
     traceback: str
 
     def __str__(self) -> str:
-        told = "\n".join(f"{'>>>' if number == 0 else '...'} {line}" for number, line in enumerate(self.code.split("\n")))
+        told = "\n".join(
+            f"{'>>>' if number == 0 else '...'} {line}" for number, line in enumerate(self.code.split("\n"))
+        )
         return "\n".join(part.rstrip("\n") for part in (told, self.output, self.traceback) if part)
 
 
@@ -76,15 +81,28 @@ def _pieces(trace: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _read(code: bytes, said: bytes) -> Execution | None:
-    text = code.partition(b"\x04")[0]
-    if _OURS.match(text) or b"_belay_life" in text:
-        return None
-    mark = _MARK.search(text)
-    told = to_text(_MARK.sub(b"", text))
+    code = code.partition(b"\x04")[0]
+    mark = _MARK.search(code)
+    told = _MARK.sub(b"", code)
     value = _VALUE.fullmatch(told)
+    if _OURS.match(told) or (_OUR_NAMES in told and value is None):
+        return None
     answer = _ANSWER.match(said)
-    rest = said[answer.end() :] if answer else said
-    output, _, traceback = rest.partition(b"\x04")
+    output, _, rest = said[answer.end() if answer else 0 :].partition(b"\x04")
+    traceback = rest.partition(b"\x04")[0]
     if mark:
         output = output.removesuffix(mark[1])
-    return Execution(value[1] if value else told, to_text(output), to_text(traceback.partition(b"\x04")[0]))
+    if value is None:
+        return Execution(to_text(told), to_text(output), to_text(traceback))
+    if _OUR_NAMES in traceback:  # the board had no encoder yet, and is asked again
+        return None
+    printed, begun, _ = output.rpartition(b"~%s:" % value[1])
+    shown = to_text(printed) + _value(output, value[1].decode()) if begun else to_text(output)
+    return Execution(to_text(value[2]), shown, to_text(traceback))
+
+
+def _value(output: bytes, nonce: str) -> str:
+    try:
+        return repr(values.read(output, nonce))
+    except BelayError as error:
+        return f"({error})"

@@ -10,7 +10,6 @@ import pytest
 from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
-    from pytest import Item, Mark
     from _pytest.nodes import Node
 
 
@@ -35,7 +34,7 @@ class Wanted:
 _NAMES = tuple(field.name for field in fields(Wanted))
 
 
-def wanted_by(node: Item | Node) -> Wanted:
+def wanted_by(node: pytest.Item | Node) -> Wanted:
     """Return what the markers of a test, or of a wider scope, ask for. Raises `pytest.UsageError`."""
     found: dict[str, Any] = {}
     for mark in node.iter_markers("belay_board"):  # the closest first
@@ -47,7 +46,7 @@ def wanted_by(node: Item | Node) -> Wanted:
     return Wanted(**found)
 
 
-def _checked(mark: Mark) -> dict[str, Any]:
+def _checked(mark: pytest.Mark) -> dict[str, Any]:
     if mark.args:
         raise pytest.UsageError(f"belay_board takes keywords only, such as caps={mark.args[0]!r}")
     given = {name: value for name, value in mark.kwargs.items() if value is not None}
