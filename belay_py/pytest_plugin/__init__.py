@@ -6,15 +6,11 @@ not loaded already; a session, a manager or a virtual board is imported by the f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from belay_py.pytest_plugin.asynchronous import fixtures_for
 from belay_py.pytest_plugin.fixtures import board, board_files, board_manager, boards, virtual_board
-from belay_py.pytest_plugin.options import add_options
-
-if TYPE_CHECKING:
+from belay_py.pytest_plugin.options import add_options, choices
 
 __all__ = ["board", "board_files", "board_manager", "boards", "virtual_board"]
 
@@ -31,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and give ``async_board`` to whichever plugin runs asynchronous tests."""
+    choices(config)  # what is wrong is said once, before any test
     config.addinivalue_line("markers", _MARKER)
     config.pluginmanager.register(fixtures_for(config.pluginmanager), "belay-async")
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
 from belay_py.text import did_you_mean
-
-if TYPE_CHECKING:
-    from _pytest.nodes import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,7 @@ class Wanted:
 _NAMES = tuple(field.name for field in fields(Wanted))
 
 
-def wanted_by(node: pytest.Item | Node) -> Wanted:
+def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
     """Return what the markers of a test, or of a wider scope, ask for. Raises `pytest.UsageError`."""
     found: dict[str, Any] = {}
     for mark in node.iter_markers("belay_board"):  # the closest first
