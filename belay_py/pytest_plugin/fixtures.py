@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +69,7 @@ def board_files(board: DeviceSession, request: pytest.FixtureRequest) -> Iterato
     from belay_py.pytest_plugin.giving import seat_of  # noqa: PLC0415  see the module
     from belay_py.pytest_plugin.provisioning import BoardFiles  # noqa: PLC0415  see the module
 
+    seat = seat_of(request.config, board)
     files = BoardFiles(board)
-    with contextlib.ExitStack() as ending:
-        ending.callback(files.restore, seat_of(request.config, board).clean)
-        yield files
+    yield files
+    files.restore(seat.clean)

@@ -14,7 +14,8 @@ import pytest
 
 _LARGEST: Final = 1 << 20
 """Bytes after which a trace that nobody keeps is begun anew, between two tests."""
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9.-]+")
+_INSTEAD: Final = {"::": "--", ":": "=", "/": "+"}
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._=+-]+")
 _LONGEST_NAME: Final = 120
 
 
@@ -100,10 +101,13 @@ class Traces:
 
 def file_name(name: str) -> str:
     """A file's name for a test or a board: readable, and another one for each."""
-    safe = _UNSAFE.sub("_", name).strip("_")
-    if len(safe) <= _LONGEST_NAME and safe.replace("_", "") == re.sub(r"[_:/\[\]]", "", name):
+    plain = name
+    for sign, instead in _INSTEAD.items():
+        plain = plain.replace(sign, instead)
+    safe = _UNSAFE.sub("_", plain)[-_LONGEST_NAME:]
+    if safe == plain and not any(instead in name for instead in _INSTEAD.values()):
         return safe
-    return f"{safe[-_LONGEST_NAME:]}-{zlib.crc32(name.encode()):08x}"
+    return f"{safe}-{zlib.crc32(name.encode()):08x}"
 
 
 def _links(data: bytes) -> list[str]:

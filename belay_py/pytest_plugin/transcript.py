@@ -23,7 +23,7 @@ _MARK: Final = re.compile(rb"\n?_q\(b'([^']*)'\)\Z")
 _ANSWER: Final = re.compile(rb"R[\x00\x01]\x80?.?\x00?\x01*\x04?", re.DOTALL)
 _VALUE: Final = re.compile(rb"_belay_v\('([0-9a-f]+)',\((.*)\)\)", re.DOTALL)
 # Proofs of the prompt, fences, helpers that are sent once, the files' own code: none of it is the test's.
-_OURS: Final = re.compile(rb"print\('[0-9a-f]+'\+'[0-9a-f]'\)\Z|\{\}\['")
+_OURS: Final = re.compile(rb"print\('[0-9a-f]+'\+'[0-9a-f]'\)\Z|\{\}\['|exec\(r'''")
 _OUR_NAMES: Final = b"_belay_"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from belay_py.pytest_plugin.traces import file_name
 from belay_py.pytest_plugin.transcript import transcript
 from belay_py.transports.tracing import read_trace
@@ -13,6 +11,8 @@ from belay_py.transports.tracing import read_trace
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     from .conftest import Run
 
@@ -61,7 +61,7 @@ def test_a_failure_shows_what_the_board_was_told_and_said(run: Callable[..., Run
 def test_an_error_of_the_board_ends_at_the_line_of_the_test(run: Callable[..., Run]) -> None:
     ran = run(FAILING, "--belay-port=virtual:")
     failure = ran.outcomes["test_device"]
-    assert "test_it.py:11: ExecutionError" in failure
+    assert "test_it.py:10: ExecutionError" in failure
     assert "ZeroDivisionError: divide by zero" in failure
     assert "belay_py/s" not in failure
     assert "belay_py/s" in run(FAILING, "--belay-port=virtual:", "--full-trace").outcomes["test_device"]
@@ -83,8 +83,8 @@ def test_junit_knows_the_board(run: Callable[..., Run]) -> None:
 def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: Path) -> None:
     run(FAILING, "--belay-port=virtual:here", f"--belay-log-dir={tmp_path}/logs")
     names = sorted(file.name for file in (tmp_path / "logs").iterdir())
-    tests = [f"test_it.py_test_{name}.virtual_here.jsonl" for name in ("assertion", "before", "device", "passes")]
-    assert names == [*tests, "virtual_here.jsonl"]
+    tests = [f"test_it.py--test_{name}.virtual=here.jsonl" for name in ("assertion", "before", "device", "passes")]
+    assert names == [*tests, "virtual=here.jsonl"]
     [link] = read_trace(tmp_path / "logs" / tests[3])
     assert link.port == "virtual:here"
     assert b"nothing to see" in link.sent_by("host")
