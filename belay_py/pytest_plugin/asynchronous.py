@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
 def _made() -> Callable[..., AsyncIterator[DeviceSession]]:
     async def async_board(request: pytest.FixtureRequest) -> AsyncIterator[DeviceSession]:
         """A clean board that is the test's alone: a `belay_py.DeviceSession` of the test's own loop, connected."""
-        from belay_py.pytest_plugin.bench import bench_of  # noqa: PLC0415  by the first test that asks
+        import asyncio  # noqa: PLC0415  by the first test that asks: it takes longer than the rest of the plugin
+
+        from belay_py.pytest_plugin.bench import bench_of  # noqa: PLC0415  as above
         from belay_py.pytest_plugin.wanted import wanted_by  # noqa: PLC0415  as above
         from belay_py.session.session import DeviceSession  # noqa: PLC0415  as above
 

@@ -121,7 +121,7 @@ class Bench:
     def _try(self, candidate: Candidate, wanted: Wanted, fixture: str) -> Seat | Refusal:
         name = candidate.name
         if any(seat.candidate == candidate for seat in self.seats):
-            return Refusal(name, "given", "the test has it already")
+            return Refusal(name, "given", "is given to the test already")
         lost = self._lost.get(name)
         if lost is not None and not lost.may_come_back:
             return lost

@@ -34,7 +34,7 @@ class _Option:
         return "--" + self.name.replace("_", "-")
 
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     _Option("belay_port", "BELAY_PORT", "linelist", "a board's port, or virtual:; may be repeated", "PORT"),
     _Option("belay_board", "BELAY_BOARD", "linelist", "a board of the settings, by name; may be repeated", "NAME"),
     _Option(
@@ -69,7 +69,7 @@ class Choices:
 def add_options(parser: pytest.Parser) -> None:
     """Tell pytest the options and their ini twins."""
     group = parser.getgroup("belay", "MicroPython boards (belay_py)")
-    for option in _OPTIONS:
+    for option in OPTIONS:
         how: dict[str, Any] = {"dest": option.name, "default": None, "help": option.help}
         if option.kind == "bool":
             how["action"] = "store_true"
@@ -82,7 +82,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def choices(config: pytest.Config) -> Choices:
     """Return what was chosen. Raises `pytest.UsageError`."""
-    found = {option.name: _chosen(config, option) for option in _OPTIONS}
+    found = {option.name: _chosen(config, option) for option in OPTIONS}
     return Choices(
         ports=tuple(found["belay_port"] or ()),
         boards=tuple(found["belay_board"] or ()),
@@ -96,7 +96,7 @@ def choices(config: pytest.Config) -> Choices:
 
 def scope(config: pytest.Config) -> Scope:
     """Return the scope of the fixture ``board``. Raises `pytest.UsageError`."""
-    [option] = (option for option in _OPTIONS if option.name == "belay_board_scope")
+    [option] = (option for option in OPTIONS if option.name == "belay_board_scope")
     found = _chosen(config, option) or "function"
     if found not in _SCOPES:
         raise pytest.UsageError(f"{option.flag} is {found!r}; it must be one of {', '.join(_SCOPES)}")

@@ -49,7 +49,7 @@ def test_the_manager_has_them(board, board_manager):
 
 def test_several_boards(run: Callable[..., Run]) -> None:
     outcomes = run(SEVERAL, *["--belay-port=virtual:"] * 3).outcomes
-    assert "skipped: belay: no board that fits: virtual:pytest-1 the test has it already" in outcomes.pop(
+    assert "skipped: belay: no board that fits: virtual:pytest-1 is given to the test already" in outcomes.pop(
         "test_too_many"
     )
     assert set(outcomes.values()) == {"passed"}, outcomes

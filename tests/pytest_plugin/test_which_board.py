@@ -8,8 +8,9 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from .conftest import Run
+    from .conftest import Run, Served
 
 ONE = """
 def test_one(board):
@@ -190,3 +191,46 @@ def test_a_wrong_option_says_what_is_right(
     assert ran.ret != pytest.ExitCode.OK
     assert said in ran.stdout + ran.stderr
     assert "INTERNALERROR" not in ran.stdout + ran.stderr
+
+
+COMING_BACK = """
+import os
+from pathlib import Path
+import pytest
+from belay_py import DeviceNotFound
+
+def test_it_goes(board):
+    board.execute("x = 1")
+    os.rename(board.port, board.port + ".away")
+    with pytest.raises(DeviceNotFound):
+        board.reconnect()
+
+def test_it_is_away(board):
+    raise AssertionError
+
+def test_somebody_plugs_it_in():
+    [away] = Path(os.environ["LINKS"]).glob("*.away")
+    away.rename(away.with_suffix(""))
+
+def test_it_is_back(board):
+    assert board.evaluate("'x' in globals()") is False
+"""
+
+
+def test_a_board_that_comes_back_is_used_again(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINKS", str(tmp_path))
+    [board] = serve(1)
+    outcomes = run(COMING_BACK, f"--belay-port={board.port}").outcomes
+    assert outcomes.pop("test_it_is_away").startswith(f"skipped: belay: no board: {board.port} was lost: there is no")
+    assert set(outcomes.values()) == {"passed"}, outcomes
+
+
+def test_a_board_that_is_lost_is_an_error_where_one_is_required(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINKS", str(tmp_path))
+    [board] = serve(1)
+    outcome = run(COMING_BACK, f"--belay-port={board.port}", "--belay-require").outcomes["test_it_is_away"]
+    assert f"belay: no board, and --belay-require: {board.port} was lost" in outcome
