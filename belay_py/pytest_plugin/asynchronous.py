@@ -19,25 +19,22 @@ def _made() -> Callable[..., AsyncIterator[DeviceSession]]:
         import asyncio  # noqa: PLC0415  by the first test that asks: it takes longer than the rest of the plugin
 
         from belay_py.pytest_plugin.bench import bench_of  # noqa: PLC0415  as above
-        from belay_py.pytest_plugin.wanted import wanted_by  # noqa: PLC0415  as above
+        from belay_py.pytest_plugin.giving import seated  # noqa: PLC0415  as above
         from belay_py.session.session import DeviceSession  # noqa: PLC0415  as above
 
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             pytest.fail("belay: 'async_board' needs asyncio: have the fixture 'anyio_backend' return it", pytrace=False)
-        bench = bench_of(request.config)
-        seat = bench.take(wanted_by(request.node), fixture="async_board")
-        try:
-            seat.disconnect()
-            session = DeviceSession(bench.session_options(seat.candidate), device_id=seat.candidate.name)
+        with seated(request, "async_board") as seat:
+            seat.disconnect()  # one session at a time has the port; the board stays claimed
+            options = bench_of(request.config).session_options(seat.candidate)
+            session = DeviceSession(options, device_id=seat.candidate.name)
             try:
                 await session.connect()
                 yield session
             finally:
                 await session.close()
-        finally:
-            seat.release()
 
     return async_board
 

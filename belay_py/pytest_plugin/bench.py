@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from belay_py.pytest_plugin.traces import Traces
 from belay_py.sync import DeviceSessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from belay_py.devices.locks import PortLock
     from belay_py.options import DeviceSessionOptions
@@ -84,27 +85,39 @@ class Bench:
 
         A board that another process has is waited for, up to the manager's ``lease_timeout``.
         """
+        [seat] = self._take(wanted, fixture, 1, lambda: self._in_turn(wanted) if only is None else iter((only,)))
+        return seat
+
+    def take_several(self, wanted: Wanted, *, fixture: str) -> list[Seat]:
+        """As `take`, for as many as are wanted, all of them or none; or for all that are free."""
+        # In the same order in every process: then one gets all of them, and not each a part.
+        return self._take(wanted, fixture, wanted.count, lambda: itertools.chain(self.candidates, self._spare(wanted)))
+
+    def _take(
+        self, wanted: Wanted, fixture: str, count: int | None, order: Callable[[], Iterator[Candidate]]
+    ) -> list[Seat]:
         deadline = time.monotonic() + self.options.lease_timeout
         while True:
+            taken: list[Seat] = []
             refusals: list[Refusal] = []
-            for candidate in self._in_turn(wanted) if only is None else (only,):
-                taken = self._try(candidate, wanted, fixture)
-                if isinstance(taken, Seat):
+            try:
+                for candidate in order():
+                    found = self._try(candidate, wanted, fixture)
+                    (taken if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
+                    if len(taken) == count:
+                        break
+                if taken and len(taken) == (count or len(taken)):
                     return taken
-                refusals.append(taken)
+            except BaseException:  # Ctrl-C goes on
+                for seat in taken:
+                    seat.release()
+                raise
+            for seat in taken:
+                seat.release()
             if time.monotonic() >= deadline or not any(refusal.kind == "busy" for refusal in refusals):
-                give_up(refusals, require=self.choices.require)
+                give_up(refusals, require=self.choices.require, found=len(taken), count=count or 1)
+            self._give_up_idle()  # or two workers could wait for what the other one keeps
             time.sleep(_LOOK_INTERVAL)
-
-    @property
-    def most(self) -> int:
-        """How many boards a test can have, of those that are known."""
-        return max(1, len(self.candidates))
-
-    def take_free(self, wanted: Wanted, fixture: str) -> Seat | None:
-        """Return another board that is free and fits, or None."""
-        tries = (self._try(candidate, wanted, fixture) for candidate in self._in_turn(wanted))
-        return next((taken for taken in tries if isinstance(taken, Seat)), None)
 
     def _in_turn(self, wanted: Wanted) -> Iterator[Candidate]:
         """The candidates: what this process has already, then from the worker's own number on, at last virtual ones."""
@@ -112,11 +125,17 @@ class Bench:
         start = int("".join(filter(str.isdecimal, self._worker or "")) or 0) % max(1, len(self.candidates))
         found += [one for one in (*self.candidates[start:], *self.candidates[:start]) if one not in found]
         yield from found
-        if wanted.virtual or (self.choices.virtual and wanted.virtual is not False):
-            taken = {seat.candidate.name for seat in self.seats}
-            if all(spare.name in taken for spare in self._spares):
-                self._spares.append(virtual_candidate(len(found) + len(self._spares) + 1, self.options))
-            yield from self._spares
+        yield from self._spare(wanted)
+
+    def _spare(self, wanted: Wanted) -> Iterator[Candidate]:
+        """Virtual boards, where they will do: as many as are asked for."""
+        if not (wanted.virtual or (self.choices.virtual and wanted.virtual is not False)):
+            return
+        given = sum(seat.candidate in self._spares for seat in self.seats)
+        for number in range((wanted.count or 1) + given):
+            if number == len(self._spares):
+                self._spares.append(virtual_candidate(len(self.candidates) + number + 1, self.options))
+            yield self._spares[number]
 
     def _try(self, candidate: Candidate, wanted: Wanted, fixture: str) -> Seat | Refusal:
         name = candidate.name
@@ -171,8 +190,8 @@ class Bench:
             why = misfit(seat.candidate, wanted, known)
             if why is None:
                 seat.clean(wanted.reset)
-                self._give_up_others(seat)
                 self.seats.append(seat)
+                self._give_up_idle()
                 return seat
         except BelayError as error:
             seat.release()
@@ -186,11 +205,11 @@ class Bench:
         self._let_go(seat.candidate)
         return Refusal(name, "unfit", why)
 
-    def _give_up_others(self, seat: Seat) -> None:
-        """A worker keeps one board, so that the others find one."""
+    def _give_up_idle(self) -> None:
+        """A worker keeps no board beside the ones that its test has, so that the others find one."""
         if self._worker is None:
             return
-        kept = {other.candidate.name for other in (*self.seats, seat)}
+        kept = {seat.candidate.name for seat in self.seats}
         for candidate in self.candidates:
             if candidate.name in self._claims and candidate.name not in kept:
                 self._let_go(candidate)

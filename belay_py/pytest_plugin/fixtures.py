@@ -28,10 +28,10 @@ def board(request: pytest.FixtureRequest) -> Iterator[DeviceSession]:
 
     With the fixture ``virtual_board`` it is that board.
     """
-    from belay_py.pytest_plugin.giving import give  # noqa: PLC0415  see the module
+    from belay_py.pytest_plugin.giving import seated  # noqa: PLC0415  see the module
 
-    with give(request, "board") as session:
-        yield session
+    with seated(request, "board") as seat:
+        yield seat.session
 
 
 @pytest.fixture

@@ -24,14 +24,13 @@ _numbers: Final = itertools.count(1)
 
 
 @contextlib.contextmanager
-def give(request: pytest.FixtureRequest, fixture: str) -> Iterator[DeviceSession]:
-    """Give one board."""
+def seated(request: pytest.FixtureRequest, fixture: str) -> Iterator[Seat]:
+    """Give one board: that of ``virtual_board`` if the test has one, else any that fits."""
     bench = bench_of(request.config)
-    wanted = wanted_by(request.node)
     own = _own(request)
-    seat = bench.take(wanted, fixture=fixture, only=own)
+    seat = bench.take(wanted_by(request.node), fixture=fixture, only=own)
     try:
-        yield seat.session
+        yield seat
     finally:
         seat.release()
         if own is not None:
@@ -42,18 +41,12 @@ def give(request: pytest.FixtureRequest, fixture: str) -> Iterator[DeviceSession
 def give_several(request: pytest.FixtureRequest, fixture: str) -> Iterator[tuple[DeviceSession, ...]]:
     """Give several boards: all of them, or none."""
     bench = bench_of(request.config)
-    wanted = wanted_by(request.node)
-    with contextlib.ExitStack() as ending:
-        seats: list[Seat] = []
-        while len(seats) < (wanted.count or bench.most):
-            seat = (
-                bench.take(wanted, fixture=fixture) if wanted.count or not seats else bench.take_free(wanted, fixture)
-            )
-            if seat is None:
-                break
-            ending.callback(seat.release)
-            seats.append(seat)
+    seats = bench.take_several(wanted_by(request.node), fixture=fixture)
+    try:
         yield tuple(seat.session for seat in seats)
+    finally:
+        for seat in seats:
+            seat.release()
 
 
 def _own(request: pytest.FixtureRequest) -> Candidate | None:

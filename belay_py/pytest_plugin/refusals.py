@@ -28,19 +28,21 @@ class Refusal:
         return words if self.board in words and self.kind != "lost" else f"{self.board} {words}"
 
 
-def give_up(refusals: Sequence[Refusal], *, require: bool) -> NoReturn:
+def give_up(refusals: Sequence[Refusal], *, require: bool, found: int, count: int) -> NoReturn:
     """End a test that gets no board.
 
     A board that does not fit is a reason to skip a test, and so is one that is absent, unless boards are required. A
     board that is in use is an error: it could have been tested.
     """
     kinds = {refusal.kind for refusal in refusals}
-    message = "; ".join(map(str, refusals)) or f"there is none: {_ADVICE}"
+    message = "; ".join(map(str, refusals)) or (_ADVICE if found else f"there is none: {_ADVICE}")
     if "busy" in kinds:
         pytest.fail(
             f"belay: no board was free in time: {message}; start no more workers than boards (-n auto)", pytrace=False
         )
     if require and (not refusals or kinds & {"missing", "lost"}):
         pytest.fail(f"belay: no board, and --belay-require: {message}", pytrace=False)
+    if found:
+        pytest.skip(f"belay: {found} of {count} boards: {message}")
     what = "no board that fits" if kinds & {"unfit", "given"} else "no board"
     pytest.skip(f"belay: {what}: {message}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from belay_py.pytest_plugin.claims import claim
 from belay_py.sync import DeviceSession
 
 if TYPE_CHECKING:
@@ -46,6 +47,32 @@ def test_number(board, number):
         os.kill(json.loads(Path("pids.json").read_text())[board.port], signal.SIGTERM)
         board.execute("while True: pass", timeout=600)
     assert board.evaluate("x") == number
+"""
+
+IN_TURN = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+class TestInTurn:
+    @pytest.mark.belay_board(tags="left")
+    def test_left(self, board, number):
+        assert board.device_id == "left"
+
+    @pytest.mark.belay_board(tags="right")
+    def test_right(self, board, number):
+        assert board.device_id == "right"
+
+    @pytest.mark.belay_board(count=2)
+    def test_both(self, boards, number):
+        assert len(boards) == 2
+"""
+SETTINGS = """
+[devices.left]
+port = "{}"
+tags = ["left"]
+[devices.right]
+port = "{}"
+tags = ["right"]
 """
 
 
@@ -114,8 +141,35 @@ def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
     run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
 ) -> None:
     boards = serve(1)
-    (pytester.path / "belay.toml").write_text("lease_timeout = 0.5\n")
+    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
     with DeviceSession(boards[0].port):
         outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
     assert outcome.startswith("error: "), outcome
     assert f"belay: no board was free in time: {boards[0].port} is in use by" in outcome
+
+
+def test_a_board_that_other_tests_have_claimed_is_not_opened(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    boards = serve(2)
+    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    lock = claim(boards[0].port)
+    text = "def test_one(board): print('it is', board.port)"
+    try:
+        outcome = run(text, *ports(boards[:1])).outcomes["test_one"]
+        assert f"no board was free in time: {boards[0].port} is in use by the tests of " in outcome
+        (pytester.path / "belay.toml").unlink()
+        assert f"it is {boards[1].port}" in run(text, "-s", *ports(boards)).stdout
+    finally:
+        lock.release()
+    assert f"it is {boards[0].port}" in run(text, "-s", *ports(boards)).stdout
+
+
+def test_workers_that_want_each_others_boards_take_turns(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    boards = serve(2)
+    (pytester.path / "belay.toml").write_text(SETTINGS.format(*(board.port for board in boards)))
+    ran = run(IN_TURN, "-n2")
+    assert Counter(ran.outcomes.values()) == {"passed": 18}, ran.stdout
+    are_free(boards)
