@@ -8,9 +8,10 @@ lock files: the kernel lets go of them when a worker dies.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from belay_py.devices.discovery import resolve
-from belay_py.devices.identity import names, scheme_of
+from belay_py.devices.identity import local_path, names, scheme_of
 from belay_py.devices.lock_files import Taken, file_name, folders, lock_file
 from belay_py.devices.locks import PortLock
 from belay_py.errors import DeviceBusy
@@ -24,8 +25,11 @@ def claim(port: str) -> PortLock:
     """
     if sys.platform == "win32":
         return PortLock()
-    held: list[int] = []
     where = resolve(port) if scheme_of(port) == "usb" else port
+    path = local_path(where)
+    if path is not None and not Path(path).exists():
+        return PortLock()  # opening it will say so, and no lock file is left behind for it
+    held: list[int] = []
     try:
         for file in [folder / file_name(f"pytest-{name}") for name in names(where) for folder in folders()[:1]]:
             got = lock_file(file)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from belay_py.devices.locks import FOLDER_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .conftest import Run, Served
 
@@ -42,6 +45,7 @@ def test_without_a_board_tests_are_skipped_with_the_reason(run: Callable[..., Ru
 def test_a_board_that_is_named_and_absent_skips_its_tests(run: Callable[..., Run]) -> None:
     outcome = run(ONE, "--belay-port=/dev/ttyNONE").outcomes["test_one"]
     assert outcome.startswith("skipped: belay: no board: there is no /dev/ttyNONE")
+    assert not [*Path(os.environ[FOLDER_VARIABLE]).glob("*ttyNONE*")]  # nobody could have it
 
 
 @pytest.mark.parametrize("arguments", [(), ("--belay-port=/dev/ttyNONE",)])
