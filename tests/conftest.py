@@ -17,6 +17,7 @@ from belay_py.virtual import BoardProcess, VirtualBoardOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytest_plugins = ["pytester"]
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: Ctrl-C would do nothing.
 # nohup does the same with SIGHUP.

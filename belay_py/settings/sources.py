@@ -24,6 +24,8 @@ PREFIX: Final = "BELAY_"
 FILE_VARIABLE: Final = "BELAY_SETTINGS"
 OTHER_VARIABLES: Final = frozenset(
     {FILE_VARIABLE, "BELAY_PORT", "BELAY_CACHE_DIR", "BELAY_LOCK_DIR", "BELAY_VIRTUAL_WASM", "BELAY_REQUIRE_FIRMWARE"}
+    # Those of the pytest plugin.
+    | {"BELAY_BOARD", "BELAY_BOARD_SCOPE", "BELAY_LOG_DIR", "BELAY_REQUIRE", "BELAY_VIRTUAL"}
 )
 """Variables of this project that are no settings of a session or manager."""
 

@@ -1,0 +1,100 @@
+"""What reports say of boards: their identity in JUnit's properties, and with a failure what they were told and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from belay_py.errors import BelayError
+from belay_py.pytest_plugin.transcript import transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from belay_py.pytest_plugin.bench import Bench
+    from belay_py.pytest_plugin.seats import Seat
+
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+
+class Reporter:
+    """Hooks that are there once a test has asked for a board."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._told: set[str] = set()
+        """The boards of the present test that are in its properties."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        """Another test begins."""
+        self._told.clear()
+        self._bench.traces.begin_test()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add to each report of a test what its boards are, and to a failure what they did."""
+        seats = self._seats_of(item)
+        for seat in seats:
+            if seat.candidate.name not in self._told:
+                self._told.add(seat.candidate.name)
+                item.user_properties.extend(_properties(seat))
+        if call.excinfo is not None and isinstance(call.excinfo.value, BelayError) and not _wants_all(item.config):
+            _leave_out_ours(call.excinfo)
+        report = yield
+        if report.failed and call.when != "teardown":
+            for seat in seats:
+                shown = transcript(seat.trace.of_test())
+                report.sections.append((f"board {seat.candidate.name}", shown or "(nothing was executed)"))
+        if call.when == "teardown":
+            self._bench.traces.write(item.nodeid, sorted(self._told))
+        return report
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None]:
+        """Give all boards back, after the last fixture has ended. Workers of pytest-xdist are not unconfigured."""
+        try:
+            return (yield)
+        finally:
+            self._bench.close()
+
+    def _seats_of(self, item: pytest.Item) -> list[Seat]:
+        names = getattr(item, "fixturenames", ())
+        return [seat for seat in self._bench.seats if seat.fixture in names]
+
+
+def _wants_all(config: pytest.Config) -> bool:
+    return bool(config.getoption("fulltrace", default=False))
+
+
+def _leave_out_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """A failure ends at the line of the test that made it: how the session came to know of it helps nobody."""
+    frames, trace = [], excinfo.value.__traceback__
+    while trace is not None:
+        frames.append(trace)
+        trace = trace.tb_next
+    kept = None
+    for frame in reversed(frames):
+        if _PACKAGE not in Path(frame.tb_frame.f_code.co_filename).parents:
+            kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
+    if kept is not None:
+        excinfo.traceback = type(excinfo.traceback)(kept)
+
+
+def _properties(seat: Seat) -> list[tuple[str, str]]:
+    info = seat.info
+    version = ".".join(map(str, info.version))
+    found = {
+        "belay_board": seat.candidate.name,
+        "belay_board_id": info.unique_id,
+        "belay_firmware": f"{info.implementation} {version}".strip(),
+        "belay_machine": info.machine,
+        "belay_port": seat.candidate.options.port,
+    }
+    return [(name, value) for name, value in found.items() if value]

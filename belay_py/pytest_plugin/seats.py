@@ -1,0 +1,58 @@
+"""One board in the hands of one test, or of a wider scope: a lease, and what makes the board clean for it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from belay_py.errors import BelayError
+
+if TYPE_CHECKING:
+    from belay_py.pytest_plugin.bench import Bench
+    from belay_py.pytest_plugin.candidates import Candidate
+    from belay_py.sync import DeviceSession
+
+Mark: TypeAlias = tuple[int, int, int]
+"""Connections, lives of the interpreter, bytes sent: which are the same as long as nothing was sent."""
+
+
+class Seat:
+    """A leased board. Raises what `belay_py.sync.DeviceSessionManager.lease` raises."""
+
+    def __init__(self, bench: Bench, candidate: Candidate, fixture: str) -> None:
+        self.candidate = candidate
+        self.fixture = fixture
+        """The fixture that has it."""
+        self._bench = bench
+        self._lease = bench.manager.lease(candidate.name, timeout=bench.options.lease_timeout)
+        self.session: DeviceSession = self._lease.acquire()
+        self.info = self.session.info
+        self.trace = bench.traces.of(candidate.name)
+
+    def clean(self, how: Literal["soft", "hard"] = "soft") -> None:
+        """Give the board a fresh interpreter, unless nothing was sent to it since it has had one.
+
+        Nothing less is clean: whatever code can be sent runs beside the timers, threads and patched functions of the
+        code before it, and cannot find files that were left open. Raises what resets raise.
+        """
+        session, marks = self.session, self._bench.clean_marks
+        if how == "hard":
+            session.hard_reset()
+        elif marks.get(session.session_id) != _mark(session):
+            session.soft_reset()
+        marks[session.session_id] = _mark(session)
+
+    def release(self) -> None:
+        """Give the board back; code that runs there is stopped. Any number of times."""
+        if self in self._bench.seats:
+            self._bench.seats.remove(self)
+        with contextlib.suppress(BelayError):  # a board that is lost is given back as well
+            self._lease.release()
+
+    def disconnect(self) -> None:
+        """Close the port, and keep the seat: an asynchronous session is to open it."""
+        self.session.disconnect()
+
+
+def _mark(session: DeviceSession) -> Mark:
+    return session.generation, session.boot_epoch, session.statistics.bytes_sent

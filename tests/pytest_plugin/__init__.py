@@ -1,0 +1,1 @@
+"""The pytest plugin, in pytests of their own."""

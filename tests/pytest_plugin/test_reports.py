@@ -1,0 +1,116 @@
+"""What reports say of boards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from belay_py.pytest_plugin.traces import file_name
+from belay_py.pytest_plugin.transcript import transcript
+from belay_py.transports.tracing import read_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+    from .conftest import Run
+
+FAILING = """
+def test_before(board):
+    board.execute("print('of another test')")
+
+def test_assertion(board):
+    board.execute("print('hello')")
+    board.files.write_text("/a.txt", "a")
+    assert board.evaluate("[1, 2]") == [3]
+
+def test_device(board):
+    board.execute('''
+def f():
+    return 1 / 0
+print("before")
+f()
+''')
+
+def test_passes(board):
+    board.execute("print('nothing to see')")
+"""
+SHOWN = """\
+>>> print('hello')
+hello
+>>> [1, 2]
+[1, 2]
+"""
+
+
+def section(ran: Run, test: str) -> str:
+    """What stands below the board's heading in the failure of a test."""
+    _, _, failure = ran.stdout.partition(f" {test} __")
+    _, _, rest = failure.partition("- board virtual:pytest-1 -")
+    return rest.partition("\n")[2].partition("\n__")[0].partition("\n--")[0]
+
+
+def test_a_failure_shows_what_the_board_was_told_and_said(run: Callable[..., Run]) -> None:
+    ran = run(FAILING, "--belay-port=virtual:")
+    assert section(ran, "test_assertion") + "\n" == SHOWN
+    assert "before\nTraceback (most recent call last):" in section(ran, "test_device")
+    assert "nothing to see" not in ran.stdout
+
+
+def test_an_error_of_the_board_ends_at_the_line_of_the_test(run: Callable[..., Run]) -> None:
+    ran = run(FAILING, "--belay-port=virtual:")
+    failure = ran.outcomes["test_device"]
+    assert "test_it.py:10: ExecutionError" in failure
+    assert "ZeroDivisionError: divide by zero" in failure
+    assert "belay_py/s" not in failure
+    assert "belay_py/s" in run(FAILING, "--belay-port=virtual:", "--full-trace").outcomes["test_device"]
+
+
+def test_junit_knows_the_board(run: Callable[..., Run]) -> None:
+    ran = run(FAILING + "\ndef test_none(): pass\n", "--belay-port=virtual:here")
+    about = ran.properties("test_passes")
+    assert about.pop("belay_board_id")
+    assert about == {
+        "belay_board": "virtual:here",
+        "belay_firmware": "micropython 1.29.0",
+        "belay_machine": "JS with Emscripten",
+        "belay_port": "virtual:here",
+    }
+    assert ran.properties("test_none") == {}
+
+
+def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: Path) -> None:
+    run(FAILING, "--belay-port=virtual:here", f"--belay-log-dir={tmp_path}/logs")
+    names = sorted(file.name for file in (tmp_path / "logs").iterdir())
+    tests = [f"test_it.py--test_{name}.virtual=here.jsonl" for name in ("assertion", "before", "device", "passes")]
+    assert names == [*tests, "virtual=here.jsonl"]
+    [link] = read_trace(tmp_path / "logs" / tests[3])
+    assert link.port == "virtual:here"
+    assert b"nothing to see" in link.sent_by("host")
+    assert b"hello" not in link.sent_by("host")
+
+
+def test_without_a_folder_no_trace_stays(
+    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert run(FAILING, "--belay-port=virtual:").cases
+    assert [*tmp_path.glob("belay-pytest-*")] == []
+
+
+def test_names_of_files_differ_as_those_of_tests_do() -> None:
+    ids = ["t.py::test[a/b]", "t.py::test[a b]", "t.py::test[a_b]", "t.py::test[a:b]", "x" * 500, "x" * 501]
+    names = [file_name(name) for name in ids]
+    assert len(set(names)) == len(ids)
+    assert all(len(name) < 200 and "/" not in name for name in names)
+
+
+def test_a_trace_that_was_cut_short_can_be_shown() -> None:
+    trace = (
+        b'{"t": 0, "link": "a", "from": "host", "data": "\\u0005A\\u0001print(1)\\n_q(b\'abcd\')\\u0004"}\n'
+        b'{"t": 0, "link": "a", "from": "board", "data": "R\\u0001\\u0080\\u0000\\u0001\\u00041\\r\\n"}\n'
+        b'{"t": 0, "link": "a", "event": "lost", "reason": "cable"}\n{"t": 0, "li'
+    )
+    assert transcript(trace) == ">>> print(1)\n1\n\n(the link was lost: cable)"
+    assert transcript(b"") == ""

@@ -1,0 +1,175 @@
+"""One board for each worker of pytest-xdist, over processes, whatever becomes of workers and boards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from belay_py.pytest_plugin.claims import claim
+from belay_py.sync import DeviceSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Run, Served
+
+MANY = """
+import pytest
+
+@pytest.mark.parametrize("number", range(40))
+def test_number(board, number, worker_id):
+    assert board.evaluate("'x' in globals()") is False
+    board.execute(f"x = {number}")
+    assert board.evaluate("x") == number
+"""
+KILLED = """
+import os, signal
+import pytest
+
+@pytest.mark.parametrize("number", range(40))
+def test_number(board, number):
+    board.execute(f"x = {number}")
+    if number == 17:
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert board.evaluate("x") == number
+"""
+UNPLUGGED = """
+import json, os, signal
+from pathlib import Path
+import pytest
+
+@pytest.mark.parametrize("number", range(40))
+def test_number(board, number):
+    board.execute(f"x = {number}")
+    if number == 17:
+        os.kill(json.loads(Path("pids.json").read_text())[board.port], signal.SIGTERM)
+        board.execute("while True: pass", timeout=600)
+    assert board.evaluate("x") == number
+"""
+
+IN_TURN = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+class TestInTurn:
+    @pytest.mark.belay_board(tags="left")
+    def test_left(self, board, number):
+        assert board.device_id == "left"
+
+    @pytest.mark.belay_board(tags="right")
+    def test_right(self, board, number):
+        assert board.device_id == "right"
+
+    @pytest.mark.belay_board(count=2)
+    def test_both(self, boards, number):
+        assert len(boards) == 2
+"""
+SETTINGS = """
+[devices.left]
+port = "{}"
+tags = ["left"]
+[devices.right]
+port = "{}"
+tags = ["right"]
+"""
+
+
+def ports(boards: list[Served]) -> list[str]:
+    return [f"--belay-port={board.port}" for board in boards]
+
+
+def are_free(boards: list[Served]) -> None:
+    for board in boards:
+        with DeviceSession(board.port) as session:
+            assert session.evaluate("1") == 1
+
+
+@pytest.mark.parametrize("workers", ["4", "auto"])
+def test_each_worker_has_a_board_of_its_own(
+    workers: str, run: Callable[..., Run], serve: Callable[[int], list[Served]]
+) -> None:
+    boards = serve(4)
+    ran = run(MANY, "-n", workers, *ports(boards))
+    assert Counter(ran.outcomes.values()) == {"passed": 40}, ran.stdout
+    used = {ran.properties(name)["belay_board"] for name in ran.outcomes}
+    assert used == {board.port for board in boards}
+    assert "4 workers [40 items]" in ran.stdout
+    are_free(boards)
+
+
+def test_a_worker_without_a_board_waits_for_one(run: Callable[..., Run], serve: Callable[[int], list[Served]]) -> None:
+    boards = serve(1)
+    ran = run(MANY, "-n2", *ports(boards))
+    assert Counter(ran.outcomes.values()) == {"passed": 40}, ran.stdout
+    are_free(boards)
+
+
+def test_the_board_of_a_worker_that_dies_goes_to_the_next_one(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]]
+) -> None:
+    boards = serve(4)
+    ran = run(KILLED, "-n4", *ports(boards))
+    outcomes = ran.outcomes
+    failed = [name for name, outcome in outcomes.items() if outcome != "passed"]
+    assert len(failed) == 1, ran.stdout
+    assert "crashed while running 'test_it.py::test_number[17]'" in outcomes[failed[0]]
+    assert len(outcomes) == 40
+    are_free(boards)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_when_a_board_is_unplugged_its_test_fails_and_the_rest_goes_elsewhere_or_is_skipped(
+    count: int, run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    import json
+
+    boards = serve(count)
+    (pytester.path / "pids.json").write_text(json.dumps({board.port: board.process.pid for board in boards}))
+    ran = run(UNPLUGGED, "-n", str(count), *ports(boards))
+    outcomes = ran.outcomes
+    assert "OutcomeUnknown" in outcomes.pop("test_number[17]"), ran.stdout
+    rest = Counter(outcome.partition(":")[0] for outcome in outcomes.values())
+    assert rest == ({"passed": 39} if count == 4 else {"passed": 17, "skipped": 22}), ran.stdout
+    if count == 1:
+        assert f"skipped: belay: no board: {boards[0].port} was lost: " in outcomes["test_number[18]"]
+    are_free([board for board in boards if board.process.poll() is None])
+
+
+def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    boards = serve(1)
+    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    with DeviceSession(boards[0].port):
+        outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
+    assert outcome.startswith("error: "), outcome
+    assert f"belay: no board was free in time: {boards[0].port} is in use by" in outcome
+
+
+def test_a_board_that_other_tests_have_claimed_is_not_opened(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    boards = serve(2)
+    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    lock = claim(boards[0].port)
+    text = "def test_one(board): print('it is', board.port)"
+    try:
+        outcome = run(text, *ports(boards[:1])).outcomes["test_one"]
+        assert f"no board was free in time: {boards[0].port} is in use by the tests of " in outcome
+        (pytester.path / "belay.toml").unlink()
+        assert f"it is {boards[1].port}" in run(text, "-s", *ports(boards)).stdout
+    finally:
+        lock.release()
+    assert f"it is {boards[0].port}" in run(text, "-s", *ports(boards)).stdout
+
+
+def test_workers_that_want_each_others_boards_take_turns(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+) -> None:
+    boards = serve(2)
+    (pytester.path / "belay.toml").write_text(SETTINGS.format(*(board.port for board in boards)))
+    ran = run(IN_TURN, "-n2")
+    assert Counter(ran.outcomes.values()) == {"passed": 18}, ran.stdout
+    are_free(boards)
