@@ -87,7 +87,7 @@ async def test_cancelled_half_way(session: DeviceSession, encoding: Encoding | N
     await assert_well(session)
     assert await session.files.get("/x") == OLD
     done = await session.files.put(SOME, "/x", encoding=encoding)
-    assert done.resumed_from >= 10_000
+    assert done.resumed_from >= 8192  # of the block that was on its way nothing is written
     assert await session.files.get("/x") == SOME
     assert "~" not in "".join(await session.evaluate("__import__('os').listdir('/')"))
 
