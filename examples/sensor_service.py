@@ -26,7 +26,7 @@ from belay_py import (
     load_settings,
 )
 from belay_py.integrations.fastapi import handle_errors, leased, lifespan, problem_responses, router
-from belay_py.virtual import VirtualBoard
+from belay_py.virtual import BoardProcess, open_board
 
 DRIVER = """
 import machine
@@ -95,27 +95,25 @@ def boards_of_settings() -> DeviceSessionManagerOptions:
 class Bench:
     """The service, a client of it, and the board whose pin and plug are in hand."""
 
-    def __init__(self, client: TestClient, board: VirtualBoard) -> None:
+    def __init__(self, client: TestClient, board: BoardProcess) -> None:
         self.client = client
         self.board = board
 
     def warm(self, degrees: float) -> None:
         """Have the sensor at that temperature."""
-        self.board.process.set_adc(26, round(degrees * 0.01 / 3.3 * 65535))
+        self.board.set_adc(26, round(degrees * 0.01 / 3.3 * 65535))
 
 
 @contextmanager
 def on_a_bench() -> Iterator[Bench]:
     """Start the service with a virtual board for ``north``."""
-    board = VirtualBoard()
-    board.process.start()
+    board = open_board("virtual:on-the-bench")
+    boards = DeviceSessionManagerOptions(devices={"north": DeviceSessionOptions(port=board.port)})
     try:
-        with TestClient(
-            make_app(DeviceSessionManagerOptions(devices={"north": DeviceSessionOptions(port=board.port)}))
-        ) as client:
+        with TestClient(make_app(boards)) as client:
             yield Bench(client, board)
     finally:
-        board.process.close()
+        board.close()
 
 
 def test_a_reading_is_what_the_pin_has() -> None:
@@ -134,22 +132,29 @@ def test_a_stream_has_as_many_readings_as_were_asked_for() -> None:
 def test_an_unknown_sensor_and_one_that_is_unplugged() -> None:
     with on_a_bench() as bench:
         assert bench.client.get("/sensors/south").status_code == 404
-        bench.board.process.unplug()
+        bench.board.unplug()
         assert bench.client.get("/sensors/north").status_code == 503
 
 
-def main(*, serve: bool = False) -> None:
+def test_a_session_that_was_closed_comes_back_with_its_driver() -> None:
+    with on_a_bench() as bench:
+        bench.client.get("/sensors/north")
+        assert bench.client.delete("/devices/north").json()["closed"] is True
+        assert bench.client.get("/sensors/north").status_code == 200
+
+
+def main(*, serve: bool = False, port: int = 8000) -> None:
     """Serve, or show what would be served."""
     if serve:
         import uvicorn  # noqa: PLC0415  a server is not needed to look or to test
 
-        uvicorn.run(make_app())
+        uvicorn.run(make_app(), port=port)
         return
     with on_a_bench() as bench:
         for degrees in (4.0, 21.5, 85.0):
             bench.warm(degrees)
             print(f"set {degrees:.1f} C:", bench.client.get("/sensors/north").json())
-        bench.board.process.unplug()
+        bench.board.unplug()
         answer = bench.client.get("/sensors/north")
         print("unplugged:", answer.status_code, answer.json()["title"])
 
@@ -157,4 +162,5 @@ def main(*, serve: bool = False) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--serve", action="store_true", help="until Ctrl-C")
-    main(serve=parser.parse_args().serve)
+    parser.add_argument("--port", type=int, default=8000, help="of 127.0.0.1; 0: any")
+    main(**vars(parser.parse_args()))

@@ -38,7 +38,7 @@ class Size:
     seconds: float = 60.0
     seed: int = 1
     measured: float = 2.0
-    """Seconds for each of the two measurements without HTTP."""
+    """Seconds for each of the measurements beside it."""
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Report:
 
     session: Rate
     manager: Rate
+    http: Rate
     service: Rate
     seen: dict[str, Any]
     unplugged: int = 0
@@ -126,6 +127,20 @@ async def unplugging(boards: list[VirtualBoard], chance: random.Random, report: 
             await board.replug()
 
 
+async def ask_over_http(port: int, boards: int, size: Size, seconds: float) -> dict[str, Any]:
+    """Let the clients ask, and return what they have seen."""
+    arguments = map(str, (port, boards, size.clients, seconds, size.seed))
+    command = (sys.executable, "-m", "tests.jobs.service_clients", *arguments)
+    clients = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await clients.communicate()
+    seen: dict[str, Any] = json.loads(output)
+    return seen
+
+
+def rate_of(seen: dict[str, Any], seconds: float) -> Rate:
+    return Rate(seen["right"] / seconds, *seen["latencies"])
+
+
 @contextlib.asynccontextmanager
 async def going_on(work: Awaitable[None]) -> AsyncIterator[None]:
     task = asyncio.ensure_future(work)
@@ -158,21 +173,16 @@ async def load(size: Size) -> Report:
                     await leased_session.evaluate("123 * 123")
 
             managed = await measure(ask, size.clients, size.measured)
-            report = Report(alone, managed, Rate(0, 0, 0), {})
+            alive = await ask_over_http(service.port, 0, size, size.measured)
+            report = Report(alone, managed, rate_of(alive, size.measured), Rate(0, 0, 0), {})
 
             def count() -> None:
                 report.unplugged += 1
 
             async with going_on(unplugging(boards, random.Random(size.seed), count)):
-                arguments = [service.port, size.boards, size.clients, size.seconds, size.seed]
-                clients = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "tests.jobs.service_clients", *map(str, arguments), stdout=-1
-                )
-                output, _ = await clients.communicate()
-            report.seen = json.loads(output)
-            report.wrong = report.seen["wrong"]
-            median, late = report.seen["latencies"]
-            report.service = Rate(report.seen["right"] / size.seconds, median, late)
+                report.seen = await ask_over_http(service.port, size.boards, size, size.seconds)
+            report.wrong = [*alive["wrong"], *report.seen["wrong"]]
+            report.service = rate_of(report.seen, size.seconds)
             await look_at_what_is_left(manager, report)
         if manager.state != "closed":
             report.left.append(f"the manager is {manager.state}")
@@ -212,6 +222,7 @@ def main() -> None:
     out(f"unplugged  {report.unplugged} times\n")
     out(f"one session alone      {report.session}\n")
     out(f"leases without HTTP    {report.manager}\n")
+    out(f"HTTP without boards    {report.http}\n")
     out(f"the service            {report.service}\n")
     out(f"leases     {report.leases}, all back\n")
     out(f"wrong      {report.wrong[:20] or 'nothing'}\n")

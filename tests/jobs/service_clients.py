@@ -1,7 +1,7 @@
 """Clients of the service of `tests.jobs.service`, in a process of their own: they ask, judge the answers, and vanish.
 
 Started by that one: ``python -m tests.jobs.service_clients PORT BOARDS CLIENTS SECONDS SEED``. What they have seen is
-printed as JSON.
+printed as JSON. Without boards, they ask whether the service is alive, which is all that HTTP costs.
 """
 
 from __future__ import annotations
@@ -84,13 +84,27 @@ async def client(asking: httpx2.AsyncClient, boards: int, until: float, chance: 
             seen.judge(answer, device, number, time.monotonic() - began)
 
 
+async def asking_for_life(asking: httpx2.AsyncClient, until: float, seen: Seen) -> None:
+    while (began := time.monotonic()) < until:
+        answer = await asking.get("/health/live")
+        if answer.json() != {"status": "alive"}:
+            seen.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
+        seen.right += 1
+        seen.latencies.append(time.monotonic() - began)
+
+
 async def main(port: int, boards: int, clients: int, seconds: float, seed: int) -> None:
     seen = Seen()
     unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, limits=unlimited) as asking:
         until = time.monotonic() + seconds
         chances = [random.Random(f"{seed}, {number}") for number in range(clients)]
-        await asyncio.gather(*(client(asking, boards, until, chance, seen) for chance in chances))
+        await asyncio.gather(
+            *(
+                client(asking, boards, until, chance, seen) if boards else asking_for_life(asking, until, seen)
+                for chance in chances
+            )
+        )
     sys.stdout.write(json.dumps(seen.summary()))
 
 
