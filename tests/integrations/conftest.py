@@ -46,6 +46,7 @@ def application(ports: tuple[str, str]) -> Application:
     """An application whose boards are ``left`` and ``right``, and ``away``, which is not there."""
     return Application(
         DeviceSessionManagerOptions(
+            lease_timeout=600,  # longer than what a test waits for: nothing ends by it
             devices={
                 "left": DeviceSessionOptions(port=ports[0], tags=frozenset({"bench", "dry"})),
                 "right": DeviceSessionOptions(port=ports[1], tags=frozenset({"bench"})),

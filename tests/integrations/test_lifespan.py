@@ -11,12 +11,21 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from belay_py import DeviceSession, DeviceSessionFactory, DeviceSessionManager, DeviceSessionOptions, SettingsError
+from belay_py import (
+    DeviceSession,
+    DeviceSessionFactory,
+    DeviceSessionManager,
+    DeviceSessionManagerOptions,
+    DeviceSessionOptions,
+    SettingsError,
+)
 from belay_py.integrations.fastapi import handle_errors, lifespan, manager_of, router
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from belay_py import Lease
 
 
 def test_the_manager_is_open_while_the_application_is(ports: tuple[str, str]) -> None:
@@ -59,6 +68,20 @@ def test_an_application_with_a_lifespan_of_its_own_enters_this_one(ports: tuple[
     app.include_router(router)
     with TestClient(app) as client:
         assert client.get("/devices/left").status_code == 200
+
+
+def test_leases_that_are_held_at_the_end_get_the_grace(ports: tuple[str, str]) -> None:
+    held: list[Lease[DeviceSession]] = []
+
+    async def hold(manager: DeviceSessionManager) -> None:
+        await manager.create_session("made", ports[0])
+        held.append(manager.lease("made"))
+        await held[0].acquire()
+
+    app = FastAPI(lifespan=lifespan(DeviceSessionManagerOptions(close_grace=3600), prepare=hold, grace=0))
+    with TestClient(app):
+        assert "held" in repr(held[0])
+    assert "released" in repr(held[0])
 
 
 def test_an_application_without_a_manager_says_how_to_give_it_one() -> None:

@@ -42,10 +42,7 @@ async def close_device(manager: Manager, device_id: str) -> models.ClosedSession
     session = manager.get(device_id)
     if session is None:
         return models.ClosedSession(device_id=device_id, closed=False, session_id=None)
-    if device_id in manager.options.devices:
-        await session.close()
-    else:
-        await manager.remove(device_id, grace=0)
+    await session.close()
     return models.ClosedSession(device_id=device_id, closed=True, session_id=session.session_id)
 
 
