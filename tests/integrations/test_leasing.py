@@ -2,63 +2,23 @@
 
 # FastAPI reads the annotations of endpoints while the program runs: no postponed ones.
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import Depends, HTTPException, Request, WebSocket
+from fastapi import Depends, HTTPException, WebSocket
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.websockets import WebSocketDisconnect
 
-from belay_py import BelayError, DeviceSession, Interrupted, SessionClosed, SettingsError
+from belay_py import DeviceSession, SessionClosed, SettingsError
 from belay_py.integrations.fastapi import leased
 from belay_py.virtual import VirtualBoard
 
 from .conftest import Application
+from .endpoints import FOR_EVER, Left, Watched, add_reading
 from .serving import serving, until
-
-Left = Annotated[DeviceSession, Depends(leased("left"))]
-FOR_EVER = "while True: pass"
-
-
-class Watched:
-    """An endpoint that holds its board until it is told, or runs code, and notes how that ended."""
-
-    def __init__(self, application: Application) -> None:
-        self.inside = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self.errors: list[BelayError] = []
-        application.app.add_api_route("/hold", self.hold)
-        application.app.add_api_route("/run", self.run, methods=["GET", "POST"])
-
-    async def hold(self, board: Left) -> Any:
-        self.inside.set()
-        await self.go_on.wait()
-        return await self._noted(board, "1")
-
-    async def run(self, board: Left) -> Any:
-        self.inside.set()
-        return await self._noted(board, FOR_EVER)
-
-    async def _noted(self, board: DeviceSession, code: str) -> str:
-        try:
-            return (await board.execute(code, timeout=60)).output
-        except BelayError as error:
-            self.errors.append(error)
-            raise
-
-
-def add_reading(application: Application) -> None:
-    @application.app.get("/read/{board}")
-    async def read(
-        session: Annotated[DeviceSession, Depends(leased(path="board"))], code: str = "6 * 7"
-    ) -> dict[str, Any]:
-        value = await session.evaluate(code, timeout=10)
-        return {"device": session.device_id, "value": value, "held": application.held}
 
 
 def test_by_name_by_path_and_by_tags(application: Application) -> None:
@@ -175,89 +135,6 @@ async def test_a_busy_board_names_the_route_that_has_it(application: Application
     assert "left is used by GET /hold;" in problem["detail"]
     assert busy.headers["Retry-After"] == "1"
     assert problem["outcome"] == "not_started"
-
-
-# -- clients that go away -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("middleware", [False, True])
-async def test_a_client_that_goes_away_while_its_code_runs(application: Application, middleware: bool) -> None:
-    watched = Watched(application)
-    add_reading(application)
-    if middleware:  # which has the application in a task of its own, and its messages through its hands
-        application.app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, follow: follow(request))
-    async with serving(application.app) as service:
-        async with service.going("/run"):
-            await watched.inside.wait()
-            await until(lambda: application.manager["left"].state.name == "ACTIVE")
-        assert (await service.get("/read/left")).json()["value"] == 42
-        await until(lambda: len(watched.errors) == 1)
-        assert isinstance(watched.errors[0], Interrupted)
-        await until(lambda: application.held == 0)
-
-
-async def test_a_client_that_goes_away_frees_its_board_before_its_endpoint_ends(application: Application) -> None:
-    watched = Watched(application)
-    add_reading(application)
-    async with serving(application.app) as service:
-        async with service.going("/hold"):
-            await watched.inside.wait()
-            assert application.held == 1
-        assert (await service.get("/read/left")).json()["held"] == 1
-        assert not watched.errors  # it waits still
-        watched.go_on.set()
-        await until(lambda: len(watched.errors) == 1)
-    assert isinstance(watched.errors[0], SessionClosed)
-
-
-async def test_a_client_that_goes_away_leaves_the_queue(application: Application) -> None:
-    watched = Watched(application)
-    async with serving(application.app) as service:
-        holding = asyncio.create_task(service.get("/hold"))
-        await watched.inside.wait()
-        async with service.going("/hold"):
-            await until(lambda: application.manager.statistics().waiting == 1)
-        await until(lambda: application.manager.statistics().waiting == 0)
-        watched.go_on.set()
-        assert (await holding).status_code == 200
-        assert application.manager.statistics().leases_granted == 1
-
-
-async def test_a_slow_upload_holds_no_board(application: Application, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    watched = Watched(application)
-    seen: list[str] = []
-
-    @application.app.middleware("http")
-    async def tell(request: Request, follow: Any) -> Any:
-        seen.append(request.url.path)
-        return await follow(request)
-
-    async with serving(application.app) as service:
-        async with service.vanishing("POST /run HTTP/1.1\nHost: here\nContent-Length: 10\n\nhalf"):
-            await until(lambda: seen == ["/run"])
-            assert application.manager.statistics().leases_granted == 0
-        await until(lambda: any("the client is gone" in message for message in caplog.messages))
-        assert not watched.inside.is_set()
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-async def test_the_body_is_there_for_the_endpoint(application: Application) -> None:
-    async def swallow(request: Request) -> int:
-        return sum([len(part) async for part in request.stream()])
-
-    @application.app.post("/body")
-    async def body(session: Left, request: Request) -> str:
-        return (await request.body()).decode()
-
-    @application.app.post("/swallowed")
-    async def swallowed(length: Annotated[int, Depends(swallow)], session: Left) -> int:
-        return length
-
-    async with serving(application.app) as service:
-        assert (await service.client.post("/body", content=b"five!")).json() == "five!"
-        assert (await service.client.post("/swallowed", content=b"five!")).json() == 5
-        await until(lambda: application.held == 0)
 
 
 # -- how long a lease lasts -----------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ class _Client:
             raise  # the lease's own
         finally:
             self._waiting = None
-        if self.is_gone:
+        if self.is_gone:  # in the same turn of the loop in which the board came
             raise SessionClosed(_GONE)
         return session
 
