@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from belay_py.errors import ConnectionFailed, DeviceNotFound, Interrupted, SessionClosed, SettingsError
 from belay_py.integrations.fastapi.lifespan import Manager
+from belay_py.manager.claims import Claim
 from belay_py.manager.leases import Lease
 from belay_py.manager.manager import DeviceSessionManager
 from belay_py.options import as_tags
@@ -80,7 +81,6 @@ async def _lent(
     connection: HTTPConnection, manager: DeviceSessionManager, lease: Lease[DeviceSession]
 ) -> AsyncIterator[DeviceSession]:
     lease.claim.holder = _name_of(connection)
-    known = any(key in lease.claim.keys for key in manager.devices()) or _fits(manager, lease.claim.tags)
     client = _Client(lease)
     if isinstance(connection, Request):
         await client.watch(connection)
@@ -91,7 +91,7 @@ async def _lent(
             raise SessionClosed(_GONE) from error
         raise
     except DeviceNotFound as error:
-        if known:
+        if _is_known(manager, lease.claim):
             raise ConnectionFailed(f"its board is not there: {error}") from error
         raise
     finally:
@@ -105,10 +105,12 @@ def _name_of(connection: HTTPConnection) -> str:
     return f"{connection.scope.get('method', 'WebSocket')} {route}"
 
 
-def _fits(manager: DeviceSessionManager, tags: frozenset[str]) -> bool:
+def _is_known(manager: DeviceSessionManager, claim: Claim) -> bool:
+    if claim.keys:
+        return set(claim.keys) <= set(manager.devices())
     declared = (options.tags for options in manager.options.devices.values())
     made = (session.options.tags for session in manager)
-    return bool(tags) and any(tags <= there for there in (*declared, *made))
+    return any(claim.tags <= tags for tags in (*declared, *made))
 
 
 class _Client:
