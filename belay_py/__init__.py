@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.session.detect import Detection as Detection
     from belay_py.session.detect import detect as detect
     from belay_py.session.execution import ExecutionResult as ExecutionResult
+    from belay_py.session.factory import DeviceSessionFactory as DeviceSessionFactory
     from belay_py.session.files.plans import SyncPlan as SyncPlan
     from belay_py.session.files.streams import RemoteFile as RemoteFile
     from belay_py.session.files.transfer import Transfer as Transfer
@@ -134,6 +135,7 @@ _HOMES = {
     "belay_py.session.building": ("build_session",),
     "belay_py.session.detect": ("Detection", "detect"),
     "belay_py.session.execution": ("ExecutionResult",),
+    "belay_py.session.factory": ("DeviceSessionFactory",),
     "belay_py.session.functions.board": ("Board", "setup", "task", "teardown"),
     "belay_py.session.functions.remote": ("RemoteFunction", "RemoteGenerator"),
     "belay_py.session.functions.tasks": ("Task",),

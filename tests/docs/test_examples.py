@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +54,12 @@ service: round 2: healthy, ... boards idle
 service: the supply is switched off
 ...
 service: 6 leases, ended in order
+""",
+    "sensor_service.py": """\
+set 4.0 C: {'device': 'north', 'celsius': 4.0}
+set 21.5 C: {'device': 'north', 'celsius': 21.5}
+set 85.0 C: {'device': 'north', 'celsius': 85.0}
+unplugged: 503 Connection failed
 """,
 }
 ARGUMENTS = {"service_loop.py": ("--rounds", "2", "--every", "0")}
@@ -103,3 +112,41 @@ def test_a_signal_ends_the_service_in_order(number: int, status: int, tmp_path: 
     assert (service.returncode, errors) == (status, "")
     assert rest.count("SessionDisconnected: shutdown") == 3
     assert "service: the supply is switched off" in rest
+
+
+def test_the_tests_of_an_example_pass(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", EXAMPLES / "sensor_service.py"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_the_sensor_service_serves_until_a_signal_comes(tmp_path: Path) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-W", "error", EXAMPLES / "sensor_service.py", "--serve", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with service:
+        try:
+            assert service.stderr is not None
+            url = next(found[0] for line in service.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+            with urllib.request.urlopen(f"{url}/sensors/north", timeout=TIMEOUT) as answer:
+                assert json.load(answer) == {"device": "north", "celsius": 0.0}
+            service.send_signal(signal.SIGTERM)
+            _, errors = service.communicate(timeout=TIMEOUT)
+        finally:
+            service.kill()
+    assert "Application shutdown complete." in errors
+    assert "Traceback" not in errors

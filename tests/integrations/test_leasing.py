@@ -1,0 +1,226 @@
+"""A request has its board for its own length, whatever becomes of it. Over a real server on loopback."""
+
+# FastAPI reads the annotations of endpoints while the program runs: no postponed ones.
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import httpx2
+import pytest
+from fastapi import Depends, HTTPException, WebSocket
+from fastapi.responses import StreamingResponse
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from belay_py import DeviceSession, SessionClosed, SettingsError
+from belay_py.integrations.fastapi import leased
+from belay_py.virtual import VirtualBoard
+
+from .conftest import Application
+from .endpoints import FOR_EVER, Left, Watched, add_reading
+from .serving import serving, until
+
+
+def test_by_name_by_path_and_by_tags(application: Application) -> None:
+    add_reading(application)
+
+    @application.app.get("/tagged")
+    async def tagged(session: Annotated[DeviceSession, Depends(leased(tags={"bench", "dry"}))]) -> str:
+        return session.device_id
+
+    @application.app.get("/named")
+    async def named(session: Left) -> str:
+        return session.device_id
+
+    with TestClient(application.app) as client:
+        assert client.get("/read/right").json() == {"device": "right", "value": 42, "held": 1}
+        assert client.get("/tagged").json() == "left"
+        assert client.get("/named").json() == "left"
+        assert application.held == 0
+        parameters = client.get("/openapi.json").json()["paths"]["/read/{board}"]["get"]["parameters"]
+    assert [(one["name"], one["in"], one["required"]) for one in parameters] == [
+        ("board", "path", True),
+        ("code", "query", False),
+    ]
+
+
+def test_one_of_the_three_is_needed() -> None:
+    wrongs: list[dict[str, Any]] = [{}, {"tags": {"a"}, "path": "b"}, {"device_id": "a", "tags": {"b"}}]
+    for wrong in wrongs:
+        with pytest.raises(SettingsError, match="a lease is of one"):
+            leased(**wrong)
+
+
+def test_the_same_arguments_are_the_same_lease(application: Application) -> None:
+    assert leased(tags=["b", "a"]) is leased(tags={"a", "b"})
+    assert leased("left") is not leased("left", timeout=1)
+
+    @application.app.get("/twice")
+    async def twice(one: Left, other: Annotated[DeviceSession, Depends(leased("left"))]) -> bool:
+        return one is other
+
+    with TestClient(application.app) as client:
+        assert client.get("/twice").json() is True
+
+
+def test_a_device_that_is_not_known_and_one_that_is_not_there(application: Application) -> None:
+    add_reading(application)
+
+    @application.app.get("/lost")
+    async def lost(session: Annotated[DeviceSession, Depends(leased(tags={"lost"}))]) -> None: ...
+
+    @application.app.get("/unheard-of")
+    async def unheard_of(session: Annotated[DeviceSession, Depends(leased(tags={"unheard of"}))]) -> None: ...
+
+    with TestClient(application.app) as client:
+        unknown = client.get("/read/lef")
+        assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:belay-py:DeviceNotFound")
+        assert "left" in unknown.json()["detail"]
+        assert client.get("/unheard-of").status_code == 404
+        for path in ("/read/away", "/lost"):
+            away = client.get(path)
+            assert (away.status_code, away.json()["type"]) == (503, "urn:belay-py:ConnectionFailed")
+            assert away.headers["Retry-After"] == "1"
+
+
+def test_an_endpoint_that_raises_gives_its_board_back(application: Application) -> None:
+    raised: list[Exception] = [HTTPException(418), ValueError("a bug"), SessionClosed("ours")]
+
+    @application.app.get("/raise/{number}")
+    async def fail(session: Left, number: int) -> None:
+        raise raised[number]
+
+    with TestClient(application.app, raise_server_exceptions=False) as client:
+        assert [client.get(f"/raise/{number}").status_code for number in range(3)] == [418, 500, 503]
+        assert application.held == 0
+        assert application.manager.statistics().leases_granted == 3
+
+
+async def test_a_deadline_in_an_endpoint_stops_its_board(application: Application) -> None:
+    @application.app.get("/slow")
+    async def slow(session: Left) -> None:
+        await session.execute(FOR_EVER, timeout=0.05)
+
+    @application.app.get("/impatient")
+    async def impatient(session: Left) -> str:
+        try:
+            async with asyncio.timeout(0.05):
+                await session.execute(FOR_EVER)
+        except TimeoutError:
+            return "out of time"
+        return "done"
+
+    add_reading(application)
+    async with serving(application.app) as service:
+        assert (await service.get("/slow")).status_code == 504
+        assert (await service.get("/impatient")).json() == "out of time"
+        assert (await service.get("/read/left")).json() == {"device": "left", "value": 42, "held": 1}
+        await until(lambda: application.held == 0)
+
+
+async def test_a_busy_board_names_the_route_that_has_it(application: Application) -> None:
+    watched = Watched(application)
+
+    @application.app.get("/try")
+    async def attempt(session: Annotated[DeviceSession, Depends(leased("left", timeout=0))]) -> None: ...
+
+    async with serving(application.app) as service:
+        holding = asyncio.create_task(service.get("/hold?secret=1"))
+        await watched.inside.wait()
+        busy = await service.get("/try")
+        watched.go_on.set()
+        assert (await holding).status_code == 200
+    problem = busy.json()
+    assert (busy.status_code, problem["type"]) == (503, "urn:belay-py:DeviceBusy")
+    assert "left is used by GET /hold;" in problem["detail"]
+    assert busy.headers["Retry-After"] == "1"
+    assert problem["outcome"] == "not_started"
+
+
+# -- how long a lease lasts -----------------------------------------------------------------------------------------
+
+
+async def test_a_stream_has_its_board_to_its_end(application: Application) -> None:
+    more = asyncio.Event()
+
+    async def lines(session: DeviceSession) -> AsyncIterator[str]:
+        for number in range(2):
+            yield (await session.execute(f"print({number})")).output
+            await more.wait()
+
+    @application.app.get("/stream")
+    async def stream(session: Left) -> StreamingResponse:
+        return StreamingResponse(lines(session))
+
+    async with serving(application.app) as service, service.client.stream("GET", "/stream") as answer:
+        pieces = answer.aiter_text()
+        assert (await anext(pieces)).strip() == "0"
+        assert application.held == 1
+        more.set()
+        assert "".join([piece async for piece in pieces]).strip() == "1"
+        await until(lambda: application.held == 0)
+
+
+async def test_a_lease_in_the_scope_of_the_function_ends_with_it(application: Application) -> None:
+    async def held() -> AsyncIterator[str]:
+        yield str(application.held)
+
+    @application.app.get("/scoped")
+    async def scoped(session: Annotated[DeviceSession, Depends(leased("left"), scope="function")]) -> StreamingResponse:
+        return StreamingResponse(held())
+
+    async with serving(application.app) as service:
+        assert (await service.get("/scoped")).text == "0"
+
+
+def test_a_websocket_has_its_board_for_its_length(application: Application) -> None:
+    @application.app.websocket("/talk/{name}")
+    async def talk(socket: WebSocket, session: Annotated[DeviceSession, Depends(leased(path="name"))]) -> None:
+        await socket.accept()
+        async for code in socket.iter_text():
+            await socket.send_text((await session.execute(code)).output)
+
+    with TestClient(application.app) as client:
+        with client.websocket_connect("/talk/left") as talking:
+            talking.send_text("print(6 * 7)")
+            assert talking.receive_text().strip() == "42"
+            assert application.held == 1
+        assert client.portal is not None
+        client.portal.call(until, lambda: application.held == 0)
+        with client.websocket_connect("/talk/left") as talking:
+            talking.send_text("1 / 0")
+            with pytest.raises(WebSocketDisconnect) as closed:
+                talking.receive_text()
+        assert (closed.value.code, closed.value.reason) == (1011, "Execution error: ZeroDivisionError: divide by zero")
+        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/talk/away"):
+            pass
+        assert refused.value.code == 1013
+        client.portal.call(until, lambda: application.held == 0)
+
+
+# -- boards that go away --------------------------------------------------------------------------------------------
+
+
+async def test_a_board_that_is_unplugged_in_a_request_and_comes_back(application: Application) -> None:
+    inside = asyncio.Event()
+
+    @application.app.get("/plugged")
+    async def plugged(session: Annotated[DeviceSession, Depends(leased("plugged", timeout=30))], code: str) -> str:
+        inside.set()
+        return (await session.execute(code, timeout=60)).output
+
+    async def get(code: str) -> httpx2.Response:
+        return await service.client.get("/plugged", params={"code": code})
+
+    async with VirtualBoard() as board, serving(application.app) as service:
+        await application.manager.create_session("plugged", board.port, max_reconnect_attempts=0)
+        running = asyncio.create_task(get(FOR_EVER))
+        await inside.wait()
+        await until(lambda: application.manager["plugged"].state.name == "ACTIVE")
+        await board.unplug()
+        lost = await running
+        assert (lost.status_code, lost.json()["type"]) == (502, "urn:belay-py:OutcomeUnknown")
+        assert "Retry-After" not in lost.headers
+        await board.replug()
+        assert (await get("print('here')")).json().strip() == "here"
+        await until(lambda: application.held == 0)

@@ -1,0 +1,132 @@
+"""The manager lives as long as the application, and the core knows nothing of either."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from belay_py import (
+    DeviceSession,
+    DeviceSessionFactory,
+    DeviceSessionManager,
+    DeviceSessionManagerOptions,
+    DeviceSessionOptions,
+    SettingsError,
+)
+from belay_py.integrations.fastapi import handle_errors, lifespan, manager_of, router
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from belay_py import Lease
+
+
+def test_the_manager_is_open_while_the_application_is(ports: tuple[str, str]) -> None:
+    kept: list[DeviceSessionManager] = []
+
+    async def prepare(manager: DeviceSessionManager) -> None:
+        kept.append(manager)
+        await manager.create_session("made", ports[0])
+
+    app = FastAPI(lifespan=lifespan(DeviceSessionManager().options, prepare=prepare))
+    app.include_router(router)
+    with TestClient(app) as client:
+        assert client.get("/devices").json()[0]["device_id"] == "made"
+        assert kept[0].state == "open"
+    assert kept[0].state == "closed"
+
+
+def test_without_settings_they_come_from_where_they_always_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = FastAPI(lifespan=lifespan())  # they are read when it starts
+    app.include_router(router)
+    settings = tmp_path / "belay.toml"
+    settings.write_text('[devices.pump]\nport = "virtual:"\n', encoding="utf-8")
+    with TestClient(app) as client:
+        assert client.get("/devices").json()[0]["device_id"] == "pump"
+    settings.write_text("max_sesions = 3\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="max_sessions"), TestClient(app):
+        pass
+
+
+def test_an_application_with_a_lifespan_of_its_own_enters_this_one(ports: tuple[str, str]) -> None:
+    boards = lifespan(DeviceSessionManager(devices={"left": DeviceSessionOptions(port=ports[0])}).options)
+
+    @contextlib.asynccontextmanager
+    async def both(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with boards(app) as state:
+            yield {**state, "database": "open"}
+
+    app = FastAPI(lifespan=both)
+    app.include_router(router)
+    with TestClient(app) as client:
+        assert client.get("/devices/left").status_code == 200
+
+
+def test_leases_that_are_held_at_the_end_get_the_grace(ports: tuple[str, str]) -> None:
+    held: list[Lease[DeviceSession]] = []
+
+    async def hold(manager: DeviceSessionManager) -> None:
+        await manager.create_session("made", ports[0])
+        held.append(manager.lease("made"))
+        await held[0].acquire()
+
+    app = FastAPI(lifespan=lifespan(DeviceSessionManagerOptions(close_grace=3600), prepare=hold, grace=0))
+    with TestClient(app):
+        assert "held" in repr(held[0])
+    assert "released" in repr(held[0])
+
+
+def test_an_application_without_a_manager_says_how_to_give_it_one() -> None:
+    app = FastAPI()
+    handle_errors(app)
+    app.include_router(router)
+    answer = TestClient(app).get("/devices")
+    assert answer.status_code == 500
+    assert "lifespan=belay_py.integrations.fastapi.lifespan(...)" in answer.json()["detail"]
+
+
+def test_a_test_may_put_its_own_manager_in_place(ports: tuple[str, str]) -> None:
+    app = FastAPI()
+    app.include_router(router)
+    other = DeviceSessionManager(devices={"other": DeviceSessionOptions(port=ports[0])})
+    app.dependency_overrides[manager_of] = lambda: other
+    with TestClient(app) as client:
+        assert client.get("/devices").json()[0]["device_id"] == "other"
+
+
+async def test_a_manager_and_a_single_board_are_both_factories_of_sessions(ports: tuple[str, str]) -> None:
+    async def read(sessions: DeviceSessionFactory) -> Any:
+        async with sessions("left", timeout=10) as session:
+            return await session.evaluate("6 * 7")
+
+    async with DeviceSessionManager(devices={"left": DeviceSessionOptions(port=ports[0])}) as manager:
+        assert await read(manager.lease) == 42
+    assert await read(lambda device_id, *, timeout=None: DeviceSession(ports[1], device_id=device_id)) == 42
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_core_loads_no_integration() -> None:
+    every = "import belay_py\nfor name in belay_py.__all__: getattr(belay_py, name)"
+    loaded = modules_after(f"{every}\nimport belay_py.sync, belay_py.testing, belay_py.virtual, belay_py.cli")
+    assert not {name for name in loaded if name.startswith(("belay_py.integrations", "fastapi", "starlette", "flask"))}
+    assert "fastapi" in modules_after("import belay_py.integrations.fastapi")  # it would be seen
+
+
+def test_without_fastapi_one_line_says_what_to_install() -> None:
+    code = "import sys\nsys.modules['fastapi'] = None\nimport belay_py.integrations.fastapi"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: belay_py.integrations.fastapi needs FastAPI; run: pip install 'belay_py[fastapi]'"
+    )
