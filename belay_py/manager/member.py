@@ -95,7 +95,8 @@ class Member:
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
             self.link_errors = 0
-            self.session._standing.whereabouts = self.whereabouts  # noqa: SLF001  a keeper and what it keeps
+            self.standing.whereabouts = self.whereabouts
+            self.standing.instruments = self._pool.instruments
             keep(self.session, self)
             self.watch_changes()
             self._pool.emit(events.SessionCreated(session=self.session), self)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from belay_py.events import DisconnectReason, Listener, SessionEvent
     from belay_py.manager.journaling import Journaling
     from belay_py.manager.leases import Lease
+    from belay_py.metrics import Installations
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
     from belay_py.session.session import DeviceSession
 
@@ -60,6 +61,8 @@ class Pool:
         """The manager's own parts that follow events; they are told before the listeners."""
         self.forgetting: list[Callable[[Member], None]] = []
         """Those that are told of a device that is known no more."""
+        self.instruments: Installations = ()
+        """Those that are told of the leases, and of what the sessions do."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.lets_run = False
         """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
@@ -91,6 +94,11 @@ class Pool:
         """The loop that the manager belongs to: the first one in which it was used. Raises `BelayError` outside."""
         if self._loop is None:
             self._loop = _running_loop()
+        return self._loop
+
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if the manager was used in one already."""
         return self._loop
 
     @property

@@ -16,7 +16,10 @@ from .watching import manager_with
 ON_A_VIRTUAL_CLOCK = True
 
 QUIET: dict[str, Any] = {"enable_heartbeat": False, "enable_health_checks": False}
-GAUGES = {"sessions", "connected", "leases_held", "in_use", "waiting", "quarantined", "max_sessions"}
+GAUGES = {
+    "sessions", "connected", "leases_held", "leases_overdue", "oldest_lease", "in_use", "waiting", "quarantined", "slots",
+    "max_sessions",
+}  # fmt: skip
 
 
 def recount(manager: DeviceSessionManager, found: ManagerStatistics) -> None:
@@ -31,6 +34,15 @@ def recount(manager: DeviceSessionManager, found: ManagerStatistics) -> None:
     assert found.sessions == len(manager)
     assert sum(found.operation_durations) == found.operations
     assert sum(found.lease_waits) <= found.leases_granted
+    assert sum(found.session_lifetimes) == found.sessions_disposed
+    assert found.slots == sum(place.occupies for place in pool.plan.places.values())
+    devices = found.devices
+    assert {key for key, device in devices.items() if device.known} == set(manager.devices())
+    assert found.in_use == sum(device.in_use for device in devices.values())
+    assert found.operations == sum(device.done.operations for device in devices.values())
+    assert found.connects == sum(device.done.connects for device in devices.values())
+    for device in devices.values():
+        assert sum(device.done.failures.values()) == device.done.errors
 
 
 def must_not_fall(before: ManagerStatistics, after: ManagerStatistics) -> None:
@@ -41,6 +53,10 @@ def must_not_fall(before: ManagerStatistics, after: ManagerStatistics) -> None:
         old, new = getattr(before, item.name), getattr(after, item.name)
         if item.name == "closed":
             assert all(new[reason] >= count for reason, count in old.items())
+        elif item.name == "devices":
+            for key, device in old.items():
+                assert device.done.operations <= new[key].done.operations
+                assert device.done.bytes_sent <= new[key].done.bytes_sent
         elif isinstance(old, tuple):
             assert all(first <= second for first, second in zip(old, new, strict=True)), item.name
         else:
