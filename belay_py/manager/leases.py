@@ -234,7 +234,8 @@ class Lease(Generic[_T]):
             other = self._pool.passing_over.instead_of(self.claim, error)
             if other is None or self._pool.time() >= deadline:
                 raise
-            _log.warning("%s: passed over for another board: %s", " and ".join(self.claim.granted), error)
+            names, about = " and ".join(self.claim.granted), self._pool.about(self.claim.granted)
+            _log.warning("%s: passed over for another board: %s", names, error, extra=about)
             return other
         if self._seats is None:
             raise self._ended_by_force()
@@ -261,7 +262,13 @@ class Lease(Generic[_T]):
             pool.journaling.lease_ended(self)
         if self.is_reported:
             held = pool.time() - self.since
-            _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)
+            _log.info(
+                "%s: the lease taken at %s came back after %g s",
+                self.claim.wants,
+                self.claim.holder,
+                held,
+                extra=pool.about(self.claim.granted),
+            )
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()

@@ -11,6 +11,7 @@ from belay_py.devices.whereabouts import Whereabouts
 from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, SessionClosed, SessionTimeout
 from belay_py.manager.claims import CALL, Claim, Kind
 from belay_py.manager.stopping import stop
+from belay_py.session.about import About
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
 
@@ -84,6 +85,11 @@ class Member:
         """The inside of its session, which is there."""
         assert self.session is not None, "a board is only claimed for a session"
         return self.session._standing  # noqa: SLF001  a keeper and what it keeps
+
+    @property
+    def about(self) -> About:
+        """What records of the log carry that are about this device."""
+        return About(device_id=self.key) if self.session is None else self.standing.counters.about
 
     @property
     def is_usable(self) -> bool:

@@ -15,10 +15,11 @@ from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
 from belay_py.manager.passing_over import PassingOver
 from belay_py.manager.plan import Plan
+from belay_py.session.about import About
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from belay_py.devices.discovery import Comports
     from belay_py.events import DisconnectReason, Listener, SessionEvent
@@ -195,6 +196,11 @@ class Pool:
         except KeyError:
             raise unknown(key, self.members) from None
 
+    def about(self, keys: Sequence[str]) -> About:
+        """What records of the log carry that are about these devices: a session only where it is one."""
+        member = self.members.get(keys[0]) if len(keys) == 1 else None
+        return About(device_id=", ".join(keys)) if member is None else member.about
+
     def forget(self, member: Member) -> None:
         """Forget a device that nobody has; those who wait for it are told."""
         if self.members.get(member.key) is not member:
@@ -246,7 +252,8 @@ class Pool:
                 if not member.is_prepared:
                     await member.prepare_again(self.time() + limit)
             except BelayError as error:  # its next owner gets it connected anew
-                _log.warning("%s could not be made ready for its next owner: %s", member.key, error)
+                why = "%s could not be made ready for its next owner: %s"
+                _log.warning(why, member.key, error, extra=member.about)
                 await session._link.break_off(error)  # noqa: SLF001  a keeper and what it keeps
 
     def _evict(self, key: str, claim: Claim) -> None:
