@@ -1,8 +1,8 @@
-"""Spans and metrics for OpenTelemetry, by its API alone. It needs the extra ``opentelemetry``, and the application an SDK.
+"""Spans and metrics for OpenTelemetry, by its API alone; the application has the SDK.
 
-Names follow the semantic conventions of database clients, which have pools and connections too: ``belay.client.…`` for
-``db.client.…``, and ``error.type``. Metrics have devices, operations and errors as attributes; what there is without
-end (sessions, generations, ports) is on spans only.
+It needs the extra ``opentelemetry``. Names follow the semantic conventions of database clients, which have pools and
+connections too: ``belay.client.…`` for ``db.client.…``, and ``error.type``. Metrics have devices, operations and errors
+as attributes; what there is without end (sessions, generations, ports) is on spans only.
 """
 
 from __future__ import annotations
@@ -55,19 +55,9 @@ class Telemetry:
         self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
     ) -> None:
         self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider)
-        self._leases: dict[str, _Watched] = {}
-        """By the ids of the sessions that they hold."""
-        self._managers: weakref.WeakSet[Any] = weakref.WeakSet()
         meter = metrics.get_meter(_NAME, __version__, meter_provider)
-        bounds = SessionStatistics.BOUNDS
-
-        def histogram(name: str, text: str) -> metrics.Histogram:
-            return meter.create_histogram(name, "s", text, explicit_bucket_boundaries_advisory=bounds)
-
-        self._durations = histogram("belay.client.operation.duration", "How long operations took, waiting included")
-        self._connects = histogram("belay.client.connection.create_time", "How long connecting took")
-        self._waits = histogram("belay.client.connection.wait_time", "From asking for a lease to having its boards")
-        self._uses = histogram("belay.client.connection.use_time", "How long leases were held")
+        self._shared = _Shared(meter)
+        self._managers: weakref.WeakSet[Any] = weakref.WeakSet()
         meter.create_observable_up_down_counter(
             "belay.client.connection.count",
             [self._observed(_counts)],
@@ -101,28 +91,27 @@ class Telemetry:
 
     def begin(self, operation: Operation, /) -> _Watched:
         """See `belay_py.metrics.Instrument`."""
-        outer = contexts.get_current()
-        parent = self._parent(operation, outer)
+        current = contexts.get_current()
+        parent = self._parent(operation, current)
         span = self._tracer.start_span(
             f"{operation.kind} {operation.device_id}".rstrip(),
             parent,
             trace.SpanKind.CLIENT,
             {name: value for name, value in _attributes(operation) if value},
         )
-        return _Watched(self, operation, span, outer, parent)
+        return _Watched(self._shared, operation, span, _living(current), parent)
 
     def _parent(self, operation: Operation, current: Context) -> Context:
-        """The context of the span above.
+        """Return the context of the span above.
 
         The blocking face's calls run in contexts of their own, which do not see that a lease was taken in an earlier
         one; a span that the user has begun since stands nearer than the lease.
         """
         ours = _watched_in(current)
         if ours is not None and ours.is_over:
-            current = (
-                contexts.Context()
-            )  # a task that was begun in there long ago: what it does belongs to nobody's call
-        lease = self._leases.get(operation.session_id)
+            # Of a task that was begun in there, such as one that connects a lost board again: it is of nobody's call.
+            current = contexts.Context()
+        lease = self._shared.leases.get(operation.session_id)
         if lease is None or ours is lease:
             return current
         return lease.context if _span_id(current) in (0, lease.above) else current
@@ -142,11 +131,26 @@ class Telemetry:
         return callback
 
 
+class _Shared:
+    """What the spans of one `Telemetry` share."""
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        def histogram(name: str, text: str) -> metrics.Histogram:
+            return meter.create_histogram(name, "s", text, explicit_bucket_boundaries_advisory=SessionStatistics.BOUNDS)
+
+        self.leases: dict[str, _Watched] = {}
+        """By the ids of the sessions that they hold."""
+        self.durations = histogram("belay.client.operation.duration", "How long operations took, waiting included")
+        self.connects = histogram("belay.client.connection.create_time", "How long connecting took")
+        self.waits = histogram("belay.client.connection.wait_time", "From asking for a lease to having its boards")
+        self.uses = histogram("belay.client.connection.use_time", "How long leases were held")
+
+
 class _Watched:
     """One operation's span."""
 
-    def __init__(self, telemetry: Telemetry, operation: Operation, span: Span, outer: Context, parent: Context) -> None:
-        self._telemetry = telemetry
+    def __init__(self, shared: _Shared, operation: Operation, span: Span, outer: Context, parent: Context) -> None:
+        self._shared = shared
         self._operation = operation
         self._span = span
         self._sessions: Mapping[str, str] = {}
@@ -161,19 +165,20 @@ class _Watched:
 
     def granted(self, sessions: Mapping[str, str], waited: float, /) -> None:
         """See `belay_py.metrics.Observation`."""
-        telemetry, self._sessions, self._waited = self._telemetry, sessions, waited
+        self._sessions, self._waited = sessions, waited
         self._span.set_attribute(_DEVICE, ", ".join(sessions))
         for device_id, session_id in sessions.items():
-            telemetry._leases[session_id] = self
-            telemetry._waits.record(waited, {_DEVICE: device_id})
+            self._shared.leases[session_id] = self
+            self._shared.waits.record(waited, {_DEVICE: device_id})
 
     def ended(self, duration: float, error: BaseException | None, /) -> None:
         """See `belay_py.metrics.Observation`."""
         self.is_over = True
-        span, attributes = self._span, {}
+        span = self._span
+        attributes: dict[str, str] = {}
         if error is not None:
-            attributes[_ERROR] = outcome = _error_type(error)
-            span.set_attribute(_ERROR, outcome)
+            attributes[_ERROR] = _error_type(error)
+            span.set_attribute(_ERROR, attributes[_ERROR])
             span.record_exception(error)
             span.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
         span.end()
@@ -182,18 +187,18 @@ class _Watched:
             contexts.attach(_living(self.outer))  # no token: a lease may end in another task than it began in
 
     def _count(self, duration: float, attributes: dict[str, str]) -> None:
-        telemetry, operation = self._telemetry, self._operation
+        shared, operation = self._shared, self._operation
         if operation.kind == "lease":
             for device_id, session_id in self._sessions.items():
-                if telemetry._leases.get(session_id) is self:
-                    del telemetry._leases[session_id]
-                telemetry._uses.record(duration - self._waited, {_DEVICE: device_id})
+                if shared.leases.get(session_id) is self:
+                    del shared.leases[session_id]
+                shared.uses.record(duration - self._waited, {_DEVICE: device_id})
             return
         attributes[_DEVICE] = operation.device_id
         if operation.kind in _CONNECTS:
-            telemetry._connects.record(duration, attributes)
+            shared.connects.record(duration, attributes)
         else:
-            telemetry._durations.record(duration, {**attributes, _OPERATION: operation.kind})
+            shared.durations.record(duration, {**attributes, _OPERATION: operation.kind})
 
 
 def _watched_in(context: Context) -> _Watched | None:
