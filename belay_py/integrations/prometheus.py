@@ -7,6 +7,7 @@ states. No name of a session is a label, since there is a new one with each sess
 
 from __future__ import annotations
 
+import re
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
@@ -101,10 +102,13 @@ _GAUGES_OF_DEVICES: Mapping[str, tuple[str, Callable[[DeviceStatistics], float |
 class BelayCollector:
     """The metrics of one manager. May be collected in any thread, while the manager works in another.
 
-    ``namespace`` is what all names begin with: managers that share a registry need one each.
+    ``namespace`` is what all names begin with: managers that share a registry need one each. Raises `SettingsError`
+    where it is no name.
     """
 
     def __init__(self, manager: HasStatistics, *, namespace: str = "belay") -> None:
+        if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", namespace):
+            raise SettingsError(f"the namespace is {namespace!r}; it must be a name: letters, digits, underscores")
         self._manager = manager
         self._namespace = namespace
 
