@@ -43,7 +43,8 @@ async def test_each_kind_of_operation_is_told_once_from_begin_to_end(port: str) 
         await session.reconnect()
         await session.execute("pass")
     assert recorder.kinds == [
-        "connect", "execute", "evaluate", "stream", "execute_many", "call", "files", "soft_reset", "reconnect", "execute",
+        "connect", "execute", "evaluate", "stream", "execute_many", "call", "files", "soft_reset", "reconnect",
+        "execute",
     ]  # fmt: skip
     for told in recorder.told:
         assert told.error is None

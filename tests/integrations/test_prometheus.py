@@ -6,7 +6,6 @@ import asyncio
 import re
 import threading
 import urllib.request
-from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
@@ -18,9 +17,6 @@ from belay_py.manager import in_step
 from belay_py.sync import DeviceSessionManager as BlockingManager
 
 from .scraping import parsed, registry_of, scrape, value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LABELS = {"device", "outcome", "reason", "state", "le"}
 
@@ -106,9 +102,8 @@ async def test_scrapes_over_http_during_load_are_each_of_one_moment() -> None:
             server.server_close()
             await asyncio.to_thread(thread.join)
     for found in map(parsed, scrapes):
-        assert value(found, "leases_granted_total") == value(found, "leases_released_total") + value(
-            found, "leases_held"
-        )
+        over = value(found, "leases_released_total")
+        assert value(found, "leases_granted_total") == over + value(found, "leases_held")
         for name in ("left", "right"):
             outcomes = [
                 count
@@ -152,8 +147,8 @@ async def test_a_loop_that_is_blocked_fails_the_scrape(monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def registry() -> Iterator[CollectorRegistry]:
-    yield CollectorRegistry()
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
 
 
 async def test_two_managers_in_a_registry_need_names(registry: CollectorRegistry) -> None:

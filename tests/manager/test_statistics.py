@@ -17,8 +17,8 @@ ON_A_VIRTUAL_CLOCK = True
 
 QUIET: dict[str, Any] = {"enable_heartbeat": False, "enable_health_checks": False}
 GAUGES = {
-    "sessions", "connected", "leases_held", "leases_overdue", "oldest_lease", "in_use", "waiting", "quarantined", "slots",
-    "max_sessions",
+    "sessions", "connected", "leases_held", "leases_overdue", "oldest_lease", "in_use", "waiting", "quarantined",
+    "slots", "max_sessions",
 }  # fmt: skip
 
 
