@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import aclosing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from belay_py.errors import SettingsError
 
@@ -28,8 +27,7 @@ Kind = Literal[
 """``call`` is one of a remote function, ``files`` one of `Files`; ``reconnect`` is each connect after the first one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """What begins: a call of a user's, with all its attempts and its waiting; a connect; a lease.
 
     Of a lease ``device_id`` names what is wanted, and there is no session yet: see `Observation.granted`.

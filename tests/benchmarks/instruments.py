@@ -26,6 +26,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from belay_py import DeviceSession, DeviceSessionManager
 from belay_py.integrations.opentelemetry import Telemetry
 from belay_py.integrations.prometheus import expose
+from belay_py.metrics import Installed, Observed
 from belay_py.session.about import About
 from belay_py.testing import ScriptedBoard
 
@@ -66,9 +67,10 @@ async def executions(path: str, rounds: int, count: int) -> dict[str, list[float
         instruments = {name: make() for name, make in WAYS.items()}
         for number in range(rounds + 1):
             for name, instrument in instruments.items():
-                take_out = (lambda: None) if instrument is None else session.instrument(instrument)
+                take_out = None if instrument is None else session.instrument(instrument)
                 took = await repeat(lambda: session.execute("pass"), count)
-                take_out()
+                if take_out is not None:
+                    take_out()
                 if number:  # the first round warms everything up
                     taken[name].append(took)
     return taken
@@ -93,18 +95,28 @@ async def guards() -> dict[str, float]:
     """Nanoseconds of what is there while nobody watches."""
     session = DeviceSession("virtual:")
     log, about = logging.getLogger("belay_py.benchmark"), About("cafe", "pump", 1)
+    standing = session._standing
+
+    def watched(instrument: Instrument) -> float:
+        installed = (Installed(instrument),)
+        return alone(lambda: Observed(installed, standing.operation("execute")).ended(None), 50_000)
+
     return {
         "the look for instruments": alone(lambda: session._guard is None and not session._standing.instruments),
         "a line of the log that nobody wants, with its session": alone(lambda: log.debug("x", extra=about)),
         "the same without it": alone(lambda: log.debug("x")),
+        "one that wants nothing, told of a begin and an end": watched(Deaf()),
+        "OpenTelemetry without an SDK, told the same": watched(Telemetry()),
+        "OpenTelemetry with an SDK, told the same": watched(with_an_sdk()),
     }
 
 
 async def scrapes(devices: int) -> float:
     """Milliseconds of a scrape."""
     async with DeviceSessionManager(max_sessions=devices) as manager:
-        for number in range(devices):
-            await manager.create_session(f"board-{number}", ScriptedBoard(f"bench-{number}").port)
+        boards = [ScriptedBoard(f"bench-{number}") for number in range(devices)]
+        for number, board in enumerate(boards):
+            await manager.create_session(f"board-{number}", board.port)
         registry = CollectorRegistry()
         expose(manager, registry=registry)
         return min([await repeat(lambda: asyncio.sleep(0, generate_latest(registry)), 1) for _ in range(20)]) * 1e3
