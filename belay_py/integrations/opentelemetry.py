@@ -209,7 +209,7 @@ class _Watched:
             for device_id, session_id in self._sessions.items():
                 if shared.leases.get(session_id) is self:
                     del shared.leases[session_id]
-                shared.uses.record(duration - self._waited, {_DEVICE: device_id})
+                shared.uses.record(max(0.0, duration - self._waited), {_DEVICE: device_id})
             return
         attributes[_DEVICE] = operation.device_id
         if operation.kind in _CONNECTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from belay_py import DeviceSession, DeviceSessionManager, ExecutionError
 from belay_py.errors import DeviceBusy
-from belay_py.integrations.opentelemetry import Telemetry
+from belay_py.integrations.opentelemetry import Telemetry, _Watched
+from belay_py.metrics import Operation
 from belay_py.sync import DeviceSessionManager as BlockingManager
 from belay_py.testing import ScriptedBoard
 
@@ -262,3 +264,36 @@ async def test_without_an_sdk_operations_go_on(port: str) -> None:
         async with manager.lease("pump") as session:
             assert (await session.execute("print(1)")).output == "1\n"
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+async def test_a_stream_is_not_the_span_of_its_consumers_block(traced: Traced, port: str) -> None:
+    async with DeviceSession(port, device_id="pump") as session:
+        traced.telemetry.instrument(session)
+        async for _ in session.stream("print(1)"):
+            assert trace.get_current_span() is trace.INVALID_SPAN
+            with traced.tracer.start_as_current_span("handle"):
+                pass
+    assert sorted(traced.tree()) == ["handle", "stream pump"]
+
+
+def test_the_use_of_a_lease_begins_when_it_is_granted(traced: Traced) -> None:
+    watched = traced.telemetry.begin(Operation("lease", "a"))
+    assert watched is not None
+    watched.granted({"a": "cafe"}, 2.0)
+    watched.ended(5.0, None)
+    [use], [wait] = (traced.points()[f"belay.client.connection.{name}_time"] for name in ("use", "wait"))
+    assert (use.sum, wait.sum) == (3.0, 2.0)
+
+
+async def test_spans_that_are_over_are_let_go(traced: Traced) -> None:
+    board = ScriptedBoard("let-go")
+    async with DeviceSessionManager(quarantine_after=100) as manager:
+        traced.telemetry.instrument(manager)
+        session = await manager.create_session("a", board.port, reconnect_delay=0.001)
+        for generation in range(2, 12):
+            board.lose()
+            while session.generation < generation or session.state.name != "CONNECTED":
+                await asyncio.sleep(0)
+        gc.collect()
+        assert sum(isinstance(each, _Watched) for each in gc.get_objects()) < 5
+    assert len(traced.spans()) == 11

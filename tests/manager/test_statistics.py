@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from belay_py import DeviceSessionManager, ExecutionError, ManagerStatistics
+from belay_py.manager import tally
 from belay_py.testing import Pause, Raise, ScriptedBoard
 
 from .watching import manager_with
@@ -127,3 +128,35 @@ async def test_a_snapshot_stands_still() -> None:
             found.connects = 3  # type: ignore[misc]  # that is what is tried
         with pytest.raises(TypeError):
             found.closed["idle"] = 3  # type: ignore[index]  # that is what is tried
+
+
+async def test_a_device_goes_on_counting_with_its_next_session() -> None:
+    board = ScriptedBoard("goes-on")
+    manager, _ = manager_with()
+    async with manager:
+        for number in (1, 2, 3):
+            session = await manager.create_session("a", board.port, **QUIET)
+            await session.execute("1")
+            found = manager.statistics()
+            recount(manager, found)
+            device = found.devices["a"]
+            assert (device.done.operations, device.done.connects, device.known) == (number, number, True)
+            assert (device.generation, device.in_use, device.state) == (1, False, session.state)
+            await manager.remove("a")
+            gone = manager.statistics().devices["a"]
+            assert (gone.done.operations, gone.known, gone.state) == (number, False, None)
+            assert gone.done.connected_since is None
+
+
+async def test_of_devices_that_are_gone_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "KEPT", 2)
+    boards = [ScriptedBoard(f"gone-{number}") for number in range(5)]
+    manager, _ = manager_with()
+    async with manager:
+        for number, board in enumerate(boards):
+            session = await manager.create_session(f"board-{number}", board.port, **QUIET)
+            await session.execute("1")
+            await manager.remove(f"board-{number}")
+        found = manager.statistics()
+        assert list(found.devices) == ["board-3", "board-4"]
+        assert found.operations == 5
