@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import math
 from contextlib import aclosing
@@ -297,3 +298,19 @@ async def test_spans_that_are_over_are_let_go(traced: Traced) -> None:
         gc.collect()
         assert sum(isinstance(each, _Watched) for each in gc.get_objects()) < 5
     assert len(traced.spans()) == 11
+
+
+def test_tasks_that_begin_tasks_make_no_chain_of_spans(traced: Traced) -> None:
+    def reconnect() -> contextvars.Context:
+        watched = traced.telemetry.begin(Operation("reconnect", "a"))
+        assert watched is not None
+        inside = contextvars.copy_context()  # as that of a task, or of a reader's callback, which outlives it
+        watched.ended(1.0, None)
+        return inside
+
+    latest = contextvars.copy_context()
+    for _ in range(10):
+        latest = latest.run(reconnect)
+    gc.collect()
+    assert sum(isinstance(each, _Watched) for each in gc.get_objects()) <= 2
+    assert traced.tree() == ["reconnect a"] * 10
