@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # for type checkers, which do not see __getattr__; a test com
     from belay_py.manager.health import ManagerHealth as ManagerHealth
     from belay_py.manager.leases import Lease as Lease
     from belay_py.manager.manager import DeviceSessionManager as DeviceSessionManager
+    from belay_py.manager.statistics import DeviceStatistics as DeviceStatistics
     from belay_py.manager.statistics import ManagerStatistics as ManagerStatistics
     from belay_py.options import CircuitBreakerOptions as CircuitBreakerOptions
     from belay_py.options import CommunicationOptions as CommunicationOptions
@@ -123,7 +124,7 @@ _HOMES = {
     "belay_py.manager.health": ("HealthFinding", "ManagerHealth"),
     "belay_py.manager.leases": ("Lease",),
     "belay_py.manager.manager": ("DeviceSessionManager",),
-    "belay_py.manager.statistics": ("ManagerStatistics",),
+    "belay_py.manager.statistics": ("DeviceStatistics", "ManagerStatistics"),
     "belay_py.options": (
         "CircuitBreakerOptions",
         "CommunicationOptions",

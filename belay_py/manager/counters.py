@@ -9,19 +9,25 @@ from typing import Final
 from belay_py.session.statistics import SessionStatistics
 
 BOUNDS: Final = SessionStatistics.BOUNDS
+LIFETIMES: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
+"""From a session for one command to one for a week."""
 
 
 @dataclass(slots=True)
 class Histogram:
-    """Durations in seconds, by how long they were: up to each of `BOUNDS`, and beyond."""
+    """Durations in seconds, by how long they were: up to each of ``bounds``, and beyond."""
 
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    bounds: tuple[float, ...] = BOUNDS
+    buckets: list[int] = field(init=False)
     total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.buckets = [0] * (len(self.bounds) + 1)
 
     def add(self, seconds: float) -> None:
         """Count one."""
         self.total += seconds
-        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.buckets[bisect_left(self.bounds, seconds)] += 1
 
 
 @dataclass(slots=True)

@@ -105,7 +105,7 @@ class Endings:
             # Not the lessee's: a lease that is over interrupts nothing.
             await DeviceSession.interrupt(session, timeout=member.options.recovery_timeout)
         except BelayError as error:
-            _log.warning("%s: what runs on it could not be stopped: %s", member.key, error)
+            _log.warning("%s: what runs on it could not be stopped: %s", member.key, error, extra=member.about)
             return
         if session._has_teardowns and member.place.holder is None:  # noqa: SLF001  a keeper and what it keeps
             session._standing.turn = Turns()  # noqa: SLF001  the plan gives it to nobody any more, and so not to these
@@ -125,7 +125,8 @@ class Endings:
         while used := [member.key for member in members if self._is_used(member)]:
             if pool.time() >= deadline():
                 took = pool.time() - began
-                _log.log(level, "%s: still in use after %.3g s, and ended now", ", ".join(used), took)
+                names, about = ", ".join(used), pool.about(used)
+                _log.log(level, "%s: still in use after %.3g s, and ended now", names, took, extra=about)
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline()):

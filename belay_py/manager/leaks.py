@@ -59,6 +59,7 @@ class Leaks:
                 held,
                 lease.claim.holder,
                 f"; it was taken here:\n{lease.stack}" if lease.stack else "",
+                extra=pool.about(lease.claim.granted),
             )
             lease.report(held)
         self._look_at(following)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py import events
 from belay_py.errors import BelayError, SessionClosed
+from belay_py.manager.instruments import watch_lease
 from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.manager.stopping import stop
 from belay_py.session.session import DeviceSession
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from belay_py.manager.claims import Claim
     from belay_py.manager.member import Member
     from belay_py.manager.pool import Pool
+    from belay_py.metrics import Observed
     from belay_py.session.functions.setups import Setups
     from belay_py.session.group import Group
 
@@ -139,6 +141,8 @@ class Lease(Generic[_T]):
     stack = ""
     """Where it was taken, if the manager keeps that."""
     _seats: list[LeasedSession] | None = None
+    _observed: Observed | None = None
+    """What the manager's instruments make of it, if it has any."""
 
     def __init__(self, pool: Pool, claim: Claim, timeout: float, shape: Callable[[list[LeasedSession]], _T]) -> None:
         self._pool = pool
@@ -157,10 +161,20 @@ class Lease(Generic[_T]):
         Raises `DeviceBusy` when they are not free before the deadline, `TooManyWaiters`, `DeviceNotFound`,
         `CircuitOpen`, `SessionClosed` when the manager closes, and what connecting raises.
         """
-        pool, claim = self._pool, self.claim
-        pool.require_here()
+        self._pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
+        if not self._pool.instruments:
+            return await self._acquire()
+        self._observed = watch_lease(self._pool, self.claim)
+        try:
+            return await self._acquire()
+        except BaseException as error:
+            self._observed.ended(error)
+            raise
+
+    async def _acquire(self) -> _T:
+        pool, claim = self._pool, self.claim
         ready = began = pool.time()
         while True:
             if not pool.admission.admit_at_once(claim, ready):
@@ -179,6 +193,8 @@ class Lease(Generic[_T]):
         seats = self._seats or []
         if pool.journaling is not None:
             pool.journaling.lease_began(self, seats)
+        if self._observed is not None:
+            self._observed.granted({seat.device_id: seat.session_id for seat in seats}, ready - began)
         for seat in seats:
             if seat._listeners.wanted:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseGranted, waited=ready - began)
@@ -218,7 +234,8 @@ class Lease(Generic[_T]):
             other = self._pool.passing_over.instead_of(self.claim, error)
             if other is None or self._pool.time() >= deadline:
                 raise
-            _log.warning("%s: passed over for another board: %s", " and ".join(self.claim.granted), error)
+            names, about = " and ".join(self.claim.granted), self._pool.about(self.claim.granted)
+            _log.warning("%s: passed over for another board: %s", names, error, extra=about)
             return other
         if self._seats is None:
             raise self._ended_by_force()
@@ -245,7 +262,13 @@ class Lease(Generic[_T]):
             pool.journaling.lease_ended(self)
         if self.is_reported:
             held = pool.time() - self.since
-            _log.info("%s: the lease taken at %s came back after %g s", self.claim.wants, self.claim.holder, held)
+            _log.info(
+                "%s: the lease taken at %s came back after %g s",
+                self.claim.wants,
+                self.claim.holder,
+                held,
+                extra=pool.about(self.claim.granted),
+            )
         for seat in seats:
             group = seat._lease_group  # noqa: SLF001  the two halves of a lease
             group.leave()
@@ -257,6 +280,8 @@ class Lease(Generic[_T]):
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
             group.end_inside()
             group.end()
+        if self._observed is not None and self.since < math.inf:  # else it fails, or gets another board
+            self._observed.ended(None)
 
     def report(self, held: float) -> None:
         """Tell that it is held for too long."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 from belay_py.errors import SessionClosed, SettingsError
 from belay_py.manager.claims import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.closing import Closing
+from belay_py.manager.instruments import install
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
 from belay_py.manager.pool import Pool, Upkeep
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.manager.member import Member
+    from belay_py.metrics import Instrument
     from belay_py.session.session import DeviceSession
 
 
@@ -215,6 +217,14 @@ class DeviceSessionManager(Closing):
         """
         self._pool.require_process()
         return self._pool.subscribe(listener)
+
+    def instrument(self, instrument: Instrument) -> Callable[[], None]:
+        """Tell ``instrument`` of each lease, and of what each session does, from now on; return what ends that.
+
+        As `DeviceSession.instrument`.
+        """
+        self._pool.require_process()
+        return install(self._pool, instrument)
 
     # -- internals ----------------------------------------------------------------------------------------------
 

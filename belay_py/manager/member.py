@@ -11,6 +11,7 @@ from belay_py.devices.whereabouts import Whereabouts
 from belay_py.errors import BelayError, BoardWasReset, ConnectionFailed, SessionClosed, SessionTimeout
 from belay_py.manager.claims import CALL, Claim, Kind
 from belay_py.manager.stopping import stop
+from belay_py.session.about import About
 from belay_py.session.keeping import keep
 from belay_py.session.session import DeviceSession
 
@@ -86,6 +87,11 @@ class Member:
         return self.session._standing  # noqa: SLF001  a keeper and what it keeps
 
     @property
+    def about(self) -> About:
+        """What records of the log carry that are about this device."""
+        return About(device_id=self.key) if self.session is None else self.standing.counters.about
+
+    @property
     def is_usable(self) -> bool:
         """Whether there is a session with a board at its prompt."""
         return self.session is not None and self.standing.usable
@@ -95,7 +101,8 @@ class Member:
         if self.session is None:
             self.session = DeviceSession(self.options, device_id=self.key)
             self.link_errors = 0
-            self.session._standing.whereabouts = self.whereabouts  # noqa: SLF001  a keeper and what it keeps
+            self.standing.whereabouts = self.whereabouts
+            self.standing.instruments = self._pool.instruments
             keep(self.session, self)
             self.watch_changes()
             self._pool.emit(events.SessionCreated(session=self.session), self)

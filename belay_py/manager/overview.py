@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from belay_py.manager.directory import Directory
 from belay_py.manager.health import assess
+from belay_py.manager.in_step import in_step
 from belay_py.manager.journaling import begin_journal
 from belay_py.manager.moving import take_over
-from belay_py.manager.statistics import Tally
+from belay_py.manager.tally import Tally
 from belay_py.manager.warming import warm_up
 from belay_py.manager.watch import Watch
 
@@ -40,8 +41,12 @@ class Overview(Directory):
             self._watch.start()
 
     def statistics(self) -> ManagerStatistics:
-        """What the manager has done since it was made, and how it stands; the numbers stand still."""
-        return self._tally.snapshot()
+        """What the manager has done since it was made, and how it stands; the numbers stand still.
+
+        May be called in any thread, which waits for the manager's event loop then. Raises `SessionTimeout` when that
+        does not answer within 5 seconds.
+        """
+        return in_step(self._pool, self._tally.snapshot)
 
     async def health(self) -> ManagerHealth:
         """Say how the manager and its boards are, from what the latest checks and events have told; nothing is asked.

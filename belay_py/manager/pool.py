@@ -15,15 +15,17 @@ from belay_py.manager.counters import Counters
 from belay_py.manager.member import Member
 from belay_py.manager.passing_over import PassingOver
 from belay_py.manager.plan import Plan
+from belay_py.session.about import About
 from belay_py.session.listeners import Subscriptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from belay_py.devices.discovery import Comports
     from belay_py.events import DisconnectReason, Listener, SessionEvent
     from belay_py.manager.journaling import Journaling
     from belay_py.manager.leases import Lease
+    from belay_py.metrics import Installations
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
     from belay_py.session.session import DeviceSession
 
@@ -60,6 +62,8 @@ class Pool:
         """The manager's own parts that follow events; they are told before the listeners."""
         self.forgetting: list[Callable[[Member], None]] = []
         """Those that are told of a device that is known no more."""
+        self.instruments: Installations = ()
+        """Those that are told of the leases, and of what the sessions do."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.lets_run = False
         """Whether what runs on a board goes on when its session ends, since the manager ends like that."""
@@ -91,6 +95,11 @@ class Pool:
         """The loop that the manager belongs to: the first one in which it was used. Raises `BelayError` outside."""
         if self._loop is None:
             self._loop = _running_loop()
+        return self._loop
+
+    @property
+    def home(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if the manager was used in one already."""
         return self._loop
 
     @property
@@ -187,6 +196,11 @@ class Pool:
         except KeyError:
             raise unknown(key, self.members) from None
 
+    def about(self, keys: Sequence[str]) -> About:
+        """What records of the log carry that are about these devices: a session only where it is one."""
+        member = self.members.get(keys[0]) if len(keys) == 1 else None
+        return About(device_id=", ".join(keys)) if member is None else member.about
+
     def forget(self, member: Member) -> None:
         """Forget a device that nobody has; those who wait for it are told."""
         if self.members.get(member.key) is not member:
@@ -238,7 +252,8 @@ class Pool:
                 if not member.is_prepared:
                     await member.prepare_again(self.time() + limit)
             except BelayError as error:  # its next owner gets it connected anew
-                _log.warning("%s could not be made ready for its next owner: %s", member.key, error)
+                why = "%s could not be made ready for its next owner: %s"
+                _log.warning(why, member.key, error, extra=member.about)
                 await session._link.break_off(error)  # noqa: SLF001  a keeper and what it keeps
 
     def _evict(self, key: str, claim: Claim) -> None:

@@ -72,6 +72,7 @@ class Quarantine:
             losses,
             window,
             seconds,
+            extra=member.about,
         )
         pool.loop.call_soon(self._tell, member, losses, seconds)  # after the event of the loss
 
@@ -90,7 +91,7 @@ class Quarantine:
         why = pool.quarantined.pop(key, None)
         if member.forgotten:
             return False
-        _log.info("%s: its quarantine is over", key)
+        _log.info("%s: its quarantine is over", key, extra=member.about)
         if pool.admission.why_barred.get(key) is why:
             del pool.admission.why_barred[key]
             pool.admission.perform(pool.plan.unbar(key))

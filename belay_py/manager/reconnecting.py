@@ -73,7 +73,7 @@ class Reconnection:
         """Its port is there again."""
         if self.wake(member.key) or member.key in self._pool.quarantined:
             return
-        _log.info("%s: its port is there again", member.key)
+        _log.info("%s: its port is there again", member.key, extra=member.about)
         self.begin(member)
 
     async def _run(self, member: Member, series: _Series) -> None:
@@ -154,7 +154,8 @@ class _Series:
                 return
             delay = backoff(attempt, options.reconnect_delay, options.max_reconnect_delay, self._pool.random.random)
             attempt += 1
-            _log.info("%s: attempt %d to connect again, in %.3g s", self._member.key, attempt, delay)
+            about = self._member.about
+            _log.info("%s: attempt %d to connect again, in %.3g s", self._member.key, attempt, delay, extra=about)
             self._member.tell(events.Reconnecting, attempt=attempt, delay=delay)
             await self._pause(delay)
             claim = await self._claim()
@@ -196,7 +197,7 @@ class _Series:
         except BelayError as error:  # what is raised by others' set-up is one, too
             return error
         pool.counters.reconnects += 1
-        _log.info("%s: connected again", member.key)
+        _log.info("%s: connected again", member.key, extra=member.about)
         return None
 
     def _give_up(self, attempts: int, error: BelayError) -> None:
@@ -206,6 +207,7 @@ class _Series:
             self._member.key,
             attempts,
             error,
+            extra=self._member.about,
         )
         self._member.tell(events.ReconnectFailed, attempts=attempts, error=error)
 

@@ -148,7 +148,7 @@ class Rounds:
 
     async def _failed(self, member: Member, what: str, error: BelayError) -> None:
         self._pool.counters.failed_checks += 1
-        _log.warning("%s: %s failed: %s", member.key, what, error)
+        _log.warning("%s: %s failed: %s", member.key, what, error, extra=member.about)
         member.finding = HealthFinding(device_id=member.key, ok=False, trouble=f"{what} failed: {error}")
         if isinstance(error, LOOKS_BROKEN) and member.is_usable:  # else everybody knows already
             await member.make_session()._link.break_off(error)  # noqa: SLF001  a keeper and what it keeps

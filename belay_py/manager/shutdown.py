@@ -187,7 +187,7 @@ class Shutdown(Endings):
             channel = None if member.session is None else member.standing.channel
             if channel is not None:
                 channel.close(stop=stop)
-                _log.info("closing: session %s: its port is closed", member.key)
+                _log.info("closing: session %s: its port is closed", member.key, extra=member.about)
         for name in self.cleanups.run_plain():
             _log.error("closing: cleanup %s: not done, since the event loop is closed", name)
         if self._pool.journaling is not None:

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
-from belay_py import events
-from belay_py.manager.claims import USES
-from belay_py.manager.counters import BOUNDS
+from belay_py.manager.counters import BOUNDS, LIFETIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from belay_py.manager.member import Member
-    from belay_py.manager.pool import Pool
-    from belay_py.session.session import DeviceSession
+    from belay_py.lifecycle import DeviceSessionState
+    from belay_py.manager.health import HealthFinding
+    from belay_py.session.statistics import SessionStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceStatistics:
+    """One device's numbers at one moment."""
+
+    state: DeviceSessionState | None
+    """Of its session; None while it has none."""
+    generation: int
+    """Which connection its session has; 0 is none yet."""
+    known: bool
+    """Whether the manager still knows it: the numbers of 1,000 others are kept."""
+    in_use: bool
+    """Whether a lease or a call has its board."""
+    quarantined: bool
+    finding: HealthFinding | None
+    """What the latest check of its board has found."""
+    done: SessionStatistics
+    """What all its sessions have done, one after the other: see `ManagerStatistics`. Its counters never fall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +44,15 @@ class ManagerStatistics:
 
     BOUNDS: ClassVar[tuple[float, ...]] = BOUNDS
     """Of the histograms: the nth number counts what took up to so many seconds, the last one what took longer."""
+    LIFETIMES: ClassVar[tuple[float, ...]] = LIFETIMES
+    """The same for ``session_lifetimes``."""
 
     sessions_created: int
     sessions_disposed: int
+    session_time: float
+    """How long those lived that are disposed of, together."""
+    session_lifetimes: tuple[int, ...]
+    """How many of them lived how long: a histogram over ``LIFETIMES``."""
     connects: int
     closed: Mapping[str, int]
     """Connections that have ended, by the reason: those of `SessionDisconnected`, and ``error``."""
@@ -64,93 +86,17 @@ class ManagerStatistics:
     sessions: int
     connected: int
     leases_held: int
+    leases_overdue: int
+    """Those of them that are held for longer than ``leak_after``."""
+    oldest_lease: float
+    """How long the oldest of them is held; 0 where there is none."""
     in_use: int
     """Boards that a lease or a call has."""
     waiting: int
     """How many wait for a board."""
     quarantined: int
+    slots: int
+    """How many of ``max_sessions`` are taken: boards that are connected, or that somebody has."""
     max_sessions: int
-
-
-class Tally:
-    """Counts what the events tell."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._connected: set[Member] = set()
-        self._created = 0
-        self._disposed = 0
-        self._connects = 0
-        self._closed: dict[str, int] = {}
-        self._operations = 0
-        self._errors = 0
-        self._time = 0.0
-        self._durations = [0] * (len(BOUNDS) + 1)
-        pool.observers.append(self._note)
-
-    def _note(self, event: events.SessionEvent, member: Member) -> None:
-        match event:
-            case events.SessionCreated():
-                self._created += 1
-            case events.SessionConnected():
-                self._connects += 1
-                self._connected.add(member)
-            case events.SessionDisconnected():
-                self._ended(member, event.reason)
-            case events.SessionError():
-                self._ended(member, "error")
-            case events.SessionDisposed():
-                self._disposed += 1
-                self._add(event.session)
-
-    def _ended(self, member: Member, reason: str) -> None:
-        if member in self._connected:
-            self._connected.discard(member)
-            self._closed[reason] = self._closed.get(reason, 0) + 1
-
-    def _add(self, session: DeviceSession) -> None:
-        """Keep what a session has done that is over."""
-        done = session.statistics
-        self._operations += done.operations
-        self._errors += done.errors
-        self._time += done.duration
-        self._durations = [kept + new for kept, new in zip(self._durations, done.durations, strict=True)]
-
-    def snapshot(self) -> ManagerStatistics:
-        """Return the numbers as they are now."""
-        pool, counters = self._pool, self._pool.counters
-        there = [member.session.statistics for member in pool.members.values() if member.session is not None]
-        durations = zip(self._durations, *(each.durations for each in there), strict=True)
-        holders = [place.holder for place in pool.plan.places.values() if place.holder is not None]
-        return ManagerStatistics(
-            sessions_created=self._created,
-            sessions_disposed=self._disposed,
-            connects=self._connects,
-            closed=MappingProxyType(dict(self._closed)),
-            reconnects=counters.reconnects,
-            reconnect_failures=counters.reconnect_failures,
-            quarantines=counters.quarantines,
-            operations=self._operations + sum(each.operations for each in there),
-            errors=self._errors + sum(each.errors for each in there),
-            operation_time=self._time + sum(each.duration for each in there),
-            operation_durations=tuple(sum(each) for each in durations),
-            leases_granted=counters.leases_granted,
-            leases_released=counters.leases_released,
-            leases_leaked=counters.leases_leaked,
-            lease_wait_time=counters.lease_waits.total,
-            lease_waits=tuple(counters.lease_waits.buckets),
-            calls=counters.calls,
-            evictions=counters.evictions,
-            heartbeats=counters.heartbeats,
-            health_checks=counters.health_checks,
-            failed_checks=counters.failed_checks,
-            cleanup_runs=counters.cleanup_runs,
-            cleaned_up=counters.cleaned_up,
-            sessions=len(there),
-            connected=len(self._connected),
-            leases_held=len(pool.leases),
-            in_use=sum(holder.kind in USES for holder in holders),
-            waiting=len(pool.plan.waiting),
-            quarantined=len(pool.quarantined),
-            max_sessions=pool.plan.max_open,
-        )
+    devices: Mapping[str, DeviceStatistics]
+    """By their names."""

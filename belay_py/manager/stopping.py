@@ -28,6 +28,10 @@ async def stop(member: Member, session: DeviceSession, group: Group, what: str) 
         if not group.is_busy or member.is_ending:
             return
         _log.warning(
-            "%s: what %s left running could not be stopped, so the board is disconnected: %s", member.key, what, error
+            "%s: what %s left running could not be stopped, so the board is disconnected: %s",
+            member.key,
+            what,
+            error,
+            extra=member.about,
         )
         await session._link.break_off(error)  # noqa: SLF001  a keeper and what it keeps

@@ -40,7 +40,7 @@ async def warm_up(pool: Pool, keys: Iterable[str], progress: Progress | None = N
                 await _connect(pool, member.key)
             except BelayError as failure:
                 error = failures[member.key] = failure
-                _log.info("%s: not connected at the warm-up: %s", member.key, failure)
+                _log.info("%s: not connected at the warm-up: %s", member.key, failure, extra=member.about)
         done += 1
         if progress is not None:
             try:

@@ -52,7 +52,7 @@ class Watch:
 
     async def _warm_up(self) -> None:
         for key, error in (await warm_up(self._pool, self._pool.options.warm_up)).items():
-            _log.warning("%s: not connected at the start: %s", key, error)
+            _log.warning("%s: not connected at the start: %s", key, error, extra=self._pool.about([key]))
 
     # -- events -------------------------------------------------------------------------------------------------
 

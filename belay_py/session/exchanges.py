@@ -51,7 +51,11 @@ class Exchanges(Wire):
         except ProtocolViolation as violation:
             self.fail(violation)
         if repl.stray != self._stray:
-            _log.debug("the board sent %d bytes that nobody asked for; they were dropped", repl.stray - self._stray)
+            _log.debug(
+                "the board sent %d bytes that nobody asked for; they were dropped",
+                repl.stray - self._stray,
+                extra=self._counters.about,
+            )
             self._stray = repl.stray
         if self.on_started is not None and repl.state is ReplState.OUTPUT:
             started, self.on_started = self.on_started, None

@@ -6,9 +6,11 @@ import functools
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from belay_py.errors import ExecutionError
+from belay_py.metrics import observed_pieces
 from belay_py.options import check_path
 from belay_py.session import streaming
 from belay_py.session.execution import ExecutionResult, encode_code, read_code
+from belay_py.session.instrumented import Instrumented
 from belay_py.session.snippets import find_source
 from belay_py.session.stdin import Stdin, can_be_fed_again
 from belay_py.session.tracebacks import locate
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.evaluation import Evaluations
-    from belay_py.session.guarded import Guard
     from belay_py.session.operations import Operations
     from belay_py.session.stdin import StdinSource
     from belay_py.session.streaming import TextMode
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class Executing:
+class Executing(Instrumented):
     """Running code on a session's board."""
 
     options: DeviceSessionOptions
     _operations: Operations
     _evaluations: Evaluations
-    _guard: Guard | None
 
     async def execute(
         self,
@@ -58,9 +58,10 @@ class Executing:
             check_path("filename", filename)
         try:
             source = encode_code(code)
-            if self._guard is None:
+            if self._guard is None and not self._standing.instruments:  # at once: there is nothing around it
                 return await self._operations.run(source, timeout, self._stdin(stdin))
-            return await self._guard.run(
+            return await self._around(
+                "execute",
                 lambda left: self._operations.run(source, left, self._stdin(stdin)),
                 timeout,
                 idempotent=idempotent,
@@ -105,10 +106,13 @@ class Executing:
         `UnexpectedValue` for those that are not what ``returns`` says, and `SettingsError` where that is no type.
         """
         try:
-            if self._guard is None:
+            if self._guard is None and not self._standing.instruments:
                 return await self._evaluations.evaluate(code, returns, timeout)
-            return await self._guard.run(
-                lambda left: self._evaluations.evaluate(code, returns, left), timeout, idempotent=idempotent
+            return await self._around(
+                "evaluate",
+                lambda left: self._evaluations.evaluate(code, returns, left),
+                timeout,
+                idempotent=idempotent,
             )
         except ExecutionError as error:
             locate(error, find_source(code))
@@ -160,6 +164,8 @@ class Executing:
         source, given = encode_code(code), self._stdin(stdin)
         begin = functools.partial(streaming.stream, self._operations, source, idle_timeout=idle_timeout, stdin=given)
         chunks = begin(timeout) if self._guard is None else self._guard.stream(begin, timeout)
+        if self._standing.instruments:
+            chunks = observed_pieces(self._standing.instruments, self._standing.operation("stream"), chunks)
         located = streaming.located(chunks, code, filename)
         return located if mode == "bytes" else streaming.decoded(located, mode)
 

@@ -220,6 +220,7 @@ class Guard:
             _log.info(
                 "attempt %d of %d on %s failed (%s: %s); the next one comes in %.2f s",
                 attempts, self._retry.max_attempts, self._standing.options.port, type(error).__name__, error, delay,
+                extra=self._standing.counters.about,
             )  # fmt: skip
 
     def _open_circuit(self, breaker: CircuitBreaker) -> CircuitOpen:

@@ -15,6 +15,7 @@ from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, Identi
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.connection import open_connection
 from belay_py.session.finding import find_place
+from belay_py.session.instrumented import told
 from belay_py.session.outcomes import WentAway
 from belay_py.session.standing import no_time_left
 
@@ -83,6 +84,7 @@ class Link:
             turn.release()
         return True
 
+    @told
     async def connect_in_turn(
         self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False
     ) -> None:
@@ -283,6 +285,7 @@ class Link:
         standing.counters.connected(connection.round_trip)
         standing.last_used, standing.last_begun = time.time(), asyncio.get_running_loop().time()
         standing.generation += 1
+        standing.counters.about.generation = standing.generation
         self._lifecycle.fire("connected")
         if is_known:
             self._note_life(connection, restarted=restarted)
@@ -338,6 +341,6 @@ class Link:
             self._lifecycle.fire("dispose")
             if self._standing.inbox is not None:
                 self._standing.inbox.end()
-            counters = self._standing.counters
-            _log.info("%s on %s was closed; %s", counters.device_id, self._standing.options.port, counters)
+            counters, about = self._standing.counters, self._standing.counters.about
+            _log.info("%s on %s was closed; %s", about.device_id, self._standing.options.port, counters, extra=about)
             self._listeners.emit(events.SessionDisposed)

@@ -15,6 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from belay_py.events import SessionEvent, StateChanged
+from belay_py.session.about import about
 from belay_py.session.group import leave_all_groups
 from belay_py.session.observable import Choosy, checked_listener
 
@@ -125,7 +126,7 @@ class _Subscription:
         if not isinstance(event, self._kinds) or (self._wants is not None and not self._wants(event)):
             return
         if len(self._waiting) >= QUEUE_LIMIT:
-            self._miss()
+            self._miss(event)
             return
         try:
             awaitable = self._listener(event)
@@ -135,15 +136,16 @@ class _Subscription:
             if self._task is None:
                 self._task = asyncio.get_running_loop().create_task(self._drain(), context=self._context.copy())
         except (Exception, asyncio.CancelledError):  # noqa: BLE001  others' code: nothing of it may end a session
-            _log.exception("the listener %r failed on %r", self._listener, event)
+            _log.exception("the listener %r failed on %r", self._listener, event, extra=about(event.session))
 
-    def _miss(self) -> None:
+    def _miss(self, event: SessionEvent) -> None:
         # At once, and then not with each event: one that never catches up would fill the log.
         if self._missed % QUEUE_LIMIT == 0:
             _log.warning(
                 "the listener %r is too slow: %d events wait for it, and it misses those that come now",
                 self._listener,
                 len(self._waiting),
+                extra=about(event.session),
             )
         self._missed += 1
 
@@ -157,7 +159,7 @@ class _Subscription:
                 except (Exception, asyncio.CancelledError):
                     if (me := asyncio.current_task()) is not None and me.cancelling():
                         raise
-                    _log.exception("the listener %r failed on %r", self._listener, event)
+                    _log.exception("the listener %r failed on %r", self._listener, event, extra=about(event.session))
                 finally:
                     self._waiting.popleft()
         finally:

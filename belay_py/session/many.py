@@ -25,6 +25,7 @@ from belay_py.session.tracebacks import execution_error, locate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
+    from belay_py.metrics import Kind
     from belay_py.session.batches import Answer, Ended
     from belay_py.session.channel import Channel
     from belay_py.session.errands import Errand
@@ -46,7 +47,12 @@ class ExecutingMany:
     _standing: Standing
 
     async def _errand(
-        self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False
+        self,
+        work: Callable[[Errand], Awaitable[_T]],
+        timeout: float | None,
+        *,
+        kind: Kind = "call",
+        idempotent: bool = False,
     ) -> _T:
         raise NotImplementedError
 
@@ -96,6 +102,7 @@ class ExecutingMany:
                 await self._errand(
                     lambda errand: _Run(errand, standing, sources, stop=stop_on_error).all(),
                     timeout,
+                    kind="execute_many",
                     idempotent=idempotent,
                 )
             )

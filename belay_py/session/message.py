@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from belay_py.errors import SessionTimeout
 from belay_py.events import SessionEvent
+from belay_py.session.about import about
 
 if TYPE_CHECKING:
     from belay_py.errors import BelayError
@@ -84,7 +85,9 @@ class MessageStream:
             self._missed += 1 + self._queue.popleft().missed
             if self._missed == 1:
                 _log.warning(
-                    "a consumer of messages is too slow: %d wait for it, and it misses the oldest", self._limit
+                    "a consumer of messages is too slow: %d wait for it, and it misses the oldest",
+                    self._limit,
+                    extra=about(message.session),
                 )
         self._queue.append(message)
         self._rouse()

@@ -146,7 +146,7 @@ class Inbox:
     def _give_up(self, channel: Channel, epoch: int, reason: str) -> None:
         self._lacking = (channel, epoch)
         trouble = f"the board cannot send messages ({reason}); print() what it has to say"
-        _log.warning("%s: %s", self._standing.options.port, trouble)
+        _log.warning("%s: %s", self._standing.options.port, trouble, extra=self._standing.counters.about)
         for stream in list(self._streams):
             stream.fail(NotSupported(trouble))
 
@@ -155,7 +155,9 @@ class Inbox:
             topic = values.parse(frame.topic.decode("utf-8", "surrogatepass")) if frame.topic else None
             value = values.parse(frame.value.decode("utf-8", "surrogatepass"))
         except (BelayError, UnicodeDecodeError) as error:
-            _log.warning("%s: a message from the board cannot be read: %s", self._standing.options.port, error)
+            standing = self._standing
+            why = "%s: a message from the board cannot be read: %s"
+            _log.warning(why, standing.options.port, error, extra=standing.counters.about)
             return  # the next one tells that it is missed
         missed, self._next = max(0, frame.number - self._next), frame.number + 1
         message = Message(
@@ -172,7 +174,10 @@ class Inbox:
 
     def _was_damaged(self, content: bytes) -> None:
         _log.warning(
-            "%s: a message from the board came damaged: %s", self._standing.options.port, short(repr(content), 200)
+            "%s: a message from the board came damaged: %s",
+            self._standing.options.port,
+            short(repr(content), 200),
+            extra=self._standing.counters.about,
         )
 
 

@@ -141,7 +141,8 @@ class Recovery:
             try:
                 await channel.reset_chip(await profile_of(standing.whereabouts.port, options.communication.profile))
             except (ConnectionFailed, Disconnected) as error:
-                _log.warning("%s is stuck and cannot be reset by its lines: %s", options.port, error)
+                about = standing.counters.about
+                _log.warning("%s is stuck and cannot be reset by its lines: %s", options.port, error, extra=about)
                 raise Expired from error
             await channel.recover(standing.deadline(limit))
             return True

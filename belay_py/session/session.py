@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
 from belay_py.options import RESETS, DeviceSessionOptions, check_text, one_of, require
+from belay_py.session.about import About
 from belay_py.session.clock import set_clock
 from belay_py.session.described import Described
 from belay_py.session.errands import Errand, deadline_of
@@ -19,6 +20,7 @@ from belay_py.session.evaluation import Evaluations
 from belay_py.session.executing import Executing
 from belay_py.session.functions.functional import Functional
 from belay_py.session.guarded import guard_of
+from belay_py.session.instrumented import Instrumented
 from belay_py.session.link import Link
 from belay_py.session.listeners import Listeners
 from belay_py.session.many import ExecutingMany
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from belay_py.events import Listener
+    from belay_py.metrics import Kind
     from belay_py.options import ResetAtConnect
     from belay_py.session.files import Files
     from belay_py.session.group import Group
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, Monitored, Observable):
+class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, Instrumented, Monitored, Observable):
     """One conversation with one board, through a serial port or whatever else `DeviceSessionOptions.port` names.
 
     Every call carries a deadline; after one has passed the board is interrupted, brought back to a verified prompt and
@@ -65,7 +68,7 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         lifecycle = Lifecycle(self)
         self._listeners = Listeners(self, lifecycle)
         self._standing = Standing(self.options, lifecycle, self._listeners)
-        self._standing.counters.device_id = self.device_id
+        self._standing.counters.about = About(self.session_id, self.device_id)
         self._guard = guard_of(self._standing)
         self._recovery = Recovery(self._standing)
         self._operations = Operations(self._standing, self._recovery)
@@ -202,7 +205,7 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Setups run then. Raises
         `SessionTimeout`, `OutcomeUnknown`, `Disconnected`, `Interrupted`, `SessionClosed`, or what a setup raises.
         """
-        return await self._restarted(self._resets.soft, timeout, None)
+        return await self._standing.observe("soft_reset", self._restarted(self._resets.soft, timeout, None))
 
     async def hard_reset(self, *, by_lines: bool = False, timeout: float | None = None) -> Boot:
         """Restart the board's chip with ``machine.reset()`` and connect to it again; then as `soft_reset`.
@@ -214,7 +217,9 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         without lines), and `ExecutionError` for a board that cannot reset itself.
         """
         reset = self._resets.hard_by_lines if by_lines else self._resets.hard
-        return await self._restarted(reset, timeout, self.options.connection_timeout)
+        return await self._standing.observe(
+            "hard_reset", self._restarted(reset, timeout, self.options.connection_timeout)
+        )
 
     async def set_time(
         self, when: datetime | None = None, *, utc: bool = False, timeout: float | None = None
@@ -225,9 +230,7 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         board has no ``machine.RTC``, and what `execute` raises.
         """
         set_to = functools.partial(set_clock, self._operations.execute, self._standing, when, utc=utc)
-        if self._guard is None:
-            return await set_to(timeout=timeout)
-        return await self._guard.run(lambda left: set_to(timeout=left), timeout, once=when is not None)
+        return await self._around("set_time", lambda left: set_to(timeout=left), timeout, once=when is not None)
 
     # -- internals ----------------------------------------------------------------------------------------------
 
@@ -244,7 +247,12 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         return boot
 
     async def _errand(
-        self, work: Callable[[Errand], Awaitable[_T]], timeout: float | None, *, idempotent: bool = False
+        self,
+        work: Callable[[Errand], Awaitable[_T]],
+        timeout: float | None,
+        *,
+        kind: Kind = "call",
+        idempotent: bool = False,
     ) -> _T:
         """Do what takes several executions, under the session's policies, with nobody's operation in between.
 
@@ -252,16 +260,14 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         for others to end.
         """
 
-        async def attempt(left: float) -> _T:
+        async def attempt(left: float | None) -> _T:
             patience = None if timeout is None else left
             deadline = deadline_of(patience)
             async with self.exclusive(timeout=patience):
                 return await work(Errand(self._operations, deadline))
 
         given = self._standing.seconds("timeout", math.inf if timeout is None else timeout)
-        if self._guard is None:
-            return await attempt(given)
-        return await self._guard.run(attempt, given, idempotent=idempotent)
+        return await self._around(kind, attempt, given, idempotent=idempotent)
 
     def _group(self) -> Group:
         return self._standing.turn.group()

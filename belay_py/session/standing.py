@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from belay_py import events
 from belay_py.devices.whereabouts import Whereabouts
 from belay_py.errors import Disconnected, SessionClosed, SessionTimeout, SettingsError
 from belay_py.lifecycle import DeviceSessionState, Lifecycle
+from belay_py.metrics import Operation, observed
 from belay_py.session.group import Turns
 from belay_py.session.statistics import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from belay_py.metrics import Installations, Kind
     from belay_py.options import DeviceSessionOptions
     from belay_py.session.channel import Channel
     from belay_py.session.info import BoardInfo
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from belay_py.session.messages import Inbox
 
 _State = DeviceSessionState
+_T = TypeVar("_T")
 _LOST = ("variables", "imports", "open files")
 _NUMBERS: Final = (int, float)  # a union that is written where it is used is made anew each time
 _FOR_EVER = 1e9  # seconds: what is asked for as inf, or as a number that a clock cannot hold
@@ -41,6 +44,8 @@ class Standing:
         self.listeners = listeners
         self.turn = Turns()
         self.counters = Counters()
+        self.instruments: Installations = ()
+        """Those that are told of each operation; most sessions have none."""
         self.keeper: Keeper | None = None
         """The manager that has the session, if one has."""
         self.prepare: Callable[[float], Awaitable[None]] | None = None
@@ -138,6 +143,18 @@ class Standing:
         self.listeners.emit(
             events.BoardReset, boot_epoch=self.boot_epoch, output=output, requested=requested, lost=lost
         )
+
+    def operation(self, kind: Kind, generation: int | None = None) -> Operation:
+        """Return what instruments are told of something that begins now."""
+        about = self.counters.about
+        generation = self.generation if generation is None else generation
+        return Operation(kind, about.device_id, about.session_id, generation, self.whereabouts.port)
+
+    def observe(self, kind: Kind, work: Awaitable[_T], generation: int | None = None) -> Awaitable[_T]:
+        """Return ``work`` so that instruments, if there are any, are told of it."""
+        if not self.instruments:
+            return work
+        return observed(self.instruments, self.operation(kind, generation), work)
 
     def unusable(self) -> SessionClosed | Disconnected:
         """Return the error that says why nothing can be run now."""

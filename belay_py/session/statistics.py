@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from belay_py.errors import ProtocolViolation, SessionClosed
+from belay_py.errors import BelayError, ProtocolViolation, SessionClosed
+from belay_py.session.about import About
 from belay_py.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # From a board that answers at once (some 200 µs) to the default deadline.
 _BOUNDS: Final = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -35,6 +38,8 @@ class SessionStatistics:
     operations: int
     errors: int
     """Operations that raised, cancelled ones included."""
+    failures: Mapping[str, int]
+    """How many raised what: by the names of our errors, ``CancelledError``, and ``other`` for what is none of these."""
     bytes_sent: int
     bytes_received: int
     connects: int
@@ -54,19 +59,47 @@ class SessionStatistics:
     """How long it has been connected; 0 while it is not."""
 
 
+def nothing() -> SessionStatistics:
+    """Return the numbers of a session that has done nothing."""
+    return Counters().snapshot(connected=False)
+
+
+def added(first: SessionStatistics, *later: SessionStatistics) -> SessionStatistics:
+    """Return the numbers of several sessions together; what is of one moment is the last one's."""
+    each = (first, *later)
+    kinds = dict.fromkeys(kind for one in each for kind in one.failures)
+    latest = each[-1]
+    return SessionStatistics(
+        operations=sum(one.operations for one in each),
+        errors=sum(one.errors for one in each),
+        failures=MappingProxyType({kind: sum(one.failures.get(kind, 0) for one in each) for kind in kinds}),
+        bytes_sent=sum(one.bytes_sent for one in each),
+        bytes_received=sum(one.bytes_received for one in each),
+        connects=sum(one.connects for one in each),
+        link_errors=sum(one.link_errors for one in each),
+        duration=sum(one.duration for one in each),
+        durations=tuple(map(sum, zip(*(one.durations for one in each), strict=True))),
+        last_error=next((one.last_error for one in reversed(each) if one.last_error is not None), None),
+        round_trip=next((one.round_trip for one in reversed(each) if one.round_trip is not None), None),
+        connected_since=latest.connected_since,
+        uptime=latest.uptime,
+    )
+
+
 class Counters:
     """The numbers behind `SessionStatistics`, and a line about them at the end."""
 
     __slots__ = (
-        "_buckets", "_connected_at", "_connected_since", "_made_at", "bytes_received", "bytes_sent", "connects",
-        "device_id", "duration", "errors", "last_error", "link_errors", "operations", "round_trip",
+        "_buckets", "_connected_at", "_connected_since", "_made_at", "about", "bytes_received", "bytes_sent",
+        "connects", "duration", "errors", "failures", "last_error", "link_errors", "operations", "round_trip",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.device_id = ""
+        self.about = About()
         """Whose they are, for the log."""
         self.operations = 0
         self.errors = 0
+        self.failures: dict[str, int] = {}
         self.bytes_sent = 0
         self.bytes_received = 0
         self.connects = 0
@@ -89,6 +122,8 @@ class Counters:
         """Count an operation that raised."""
         self.ended(duration)
         self.errors += 1
+        outcome = outcome_of(error)
+        self.failures[outcome] = self.failures.get(outcome, 0) + 1
         self.link_errors += isinstance(error, ProtocolViolation)
         self.last_error = short(f"{type(error).__name__}: {error}".removesuffix(": "), _LONGEST_TEXT)
 
@@ -116,6 +151,7 @@ class Counters:
         return SessionStatistics(
             operations=self.operations,
             errors=self.errors,
+            failures=MappingProxyType(dict(self.failures)),
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             connects=self.connects,
@@ -134,3 +170,15 @@ class Counters:
             f"{self.operations} operations, {self.errors} errors, "
             f"{self.bytes_sent} bytes sent, {self.bytes_received} received"
         )
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """Name how an operation ended, by one of a few words: ``ok``, one of our errors, ``CancelledError`` or ``other``.
+
+    For labels of metrics, of which there must be few: what users' own callbacks raise is ``other``.
+    """
+    if error is None:
+        return "ok"
+    if isinstance(error, asyncio.CancelledError):
+        return "CancelledError"
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == BelayError.__module__), "other")

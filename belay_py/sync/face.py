@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from belay_py.events import Listener, SessionEvent
+    from belay_py.metrics import Instrument
     from belay_py.session.session import DeviceSession
 
 _T = TypeVar("_T")
@@ -76,7 +77,15 @@ class ObservableFace(Face, Observable):
     def _subscribed(
         self, subscribe: Callable[[Listener], Callable[[], None]], listener: Listener
     ) -> Callable[[], None]:
-        unsubscribe = self._run(call(subscribe, self._adapted(listener)))
+        return self._ended_anywhere(self._run(call(subscribe, self._adapted(listener))))
+
+    def _instrumented(
+        self, install: Callable[[Instrument], Callable[[], None]], instrument: Instrument
+    ) -> Callable[[], None]:
+        return self._ended_anywhere(self._run(call(install, instrument)))
+
+    def _ended_anywhere(self, unsubscribe: Callable[[], None]) -> Callable[[], None]:
+        """Return what ends a subscription, for any thread."""
 
         def end() -> None:
             if loop_thread().is_here:  # an asynchronous listener that ends itself

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from belay_py.manager.shutdown import ManagerState
     from belay_py.manager.statistics import ManagerStatistics
     from belay_py.manager.warming import Progress
+    from belay_py.metrics import Instrument
     from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions
     from belay_py.session import session as asynchronous_session
 
@@ -252,8 +253,7 @@ class DeviceSessionManager(ObservableFace):
 
     def statistics(self) -> ManagerStatistics:
         """See `belay_py.DeviceSessionManager.statistics`."""
-        found: ManagerStatistics = self._run(call(self._manager.statistics))
-        return found
+        return self._manager.statistics()
 
     def health(self) -> ManagerHealth:
         """See `belay_py.DeviceSessionManager.health`."""
@@ -292,3 +292,7 @@ class DeviceSessionManager(ObservableFace):
         run on the loop's thread and get the asynchronous ones.
         """
         return self._subscribed(self._manager.subscribe, listener)
+
+    def instrument(self, instrument: Instrument) -> Callable[[], None]:
+        """See `belay_py.DeviceSessionManager.instrument`; it is called on the loop's thread, so it must not block."""
+        return self._instrumented(self._manager.instrument, instrument)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from belay_py.events import Listener
     from belay_py.lifecycle import DeviceSessionState
+    from belay_py.metrics import Instrument
     from belay_py.options import DeviceSessionOptions, ResetAtConnect
     from belay_py.session.info import BoardInfo
     from belay_py.session.resets import Boot
@@ -165,6 +166,10 @@ class DeviceSession(Executing, Functional, Messaging, ObservableFace):
         asynchronous session.
         """
         return self._subscribed(self._session.subscribe, listener)
+
+    def instrument(self, instrument: Instrument) -> Callable[[], None]:
+        """See `belay_py.DeviceSession.instrument`; it is called on the loop's thread, so it must not block."""
+        return self._instrumented(self._session.instrument, instrument)
 
     def wait_for_state(self, *states: DeviceSessionState, timeout: float | None = None) -> DeviceSessionState:
         """See `belay_py.DeviceSession.wait_for_state`."""

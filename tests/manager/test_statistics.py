@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from belay_py import DeviceSessionManager, ExecutionError, ManagerStatistics
+from belay_py.manager import tally
 from belay_py.testing import Pause, Raise, ScriptedBoard
 
 from .watching import manager_with
@@ -16,7 +17,10 @@ from .watching import manager_with
 ON_A_VIRTUAL_CLOCK = True
 
 QUIET: dict[str, Any] = {"enable_heartbeat": False, "enable_health_checks": False}
-GAUGES = {"sessions", "connected", "leases_held", "in_use", "waiting", "quarantined", "max_sessions"}
+GAUGES = {
+    "sessions", "connected", "leases_held", "leases_overdue", "oldest_lease", "in_use", "waiting", "quarantined",
+    "slots", "max_sessions",
+}  # fmt: skip
 
 
 def recount(manager: DeviceSessionManager, found: ManagerStatistics) -> None:
@@ -31,6 +35,15 @@ def recount(manager: DeviceSessionManager, found: ManagerStatistics) -> None:
     assert found.sessions == len(manager)
     assert sum(found.operation_durations) == found.operations
     assert sum(found.lease_waits) <= found.leases_granted
+    assert sum(found.session_lifetimes) == found.sessions_disposed
+    assert found.slots == sum(place.occupies for place in pool.plan.places.values())
+    devices = found.devices
+    assert {key for key, device in devices.items() if device.known} == set(manager.devices())
+    assert found.in_use == sum(device.in_use for device in devices.values())
+    assert found.operations == sum(device.done.operations for device in devices.values())
+    assert found.connects == sum(device.done.connects for device in devices.values())
+    for device in devices.values():
+        assert sum(device.done.failures.values()) == device.done.errors
 
 
 def must_not_fall(before: ManagerStatistics, after: ManagerStatistics) -> None:
@@ -41,6 +54,10 @@ def must_not_fall(before: ManagerStatistics, after: ManagerStatistics) -> None:
         old, new = getattr(before, item.name), getattr(after, item.name)
         if item.name == "closed":
             assert all(new[reason] >= count for reason, count in old.items())
+        elif item.name == "devices":
+            for key, device in old.items():
+                assert device.done.operations <= new[key].done.operations
+                assert device.done.bytes_sent <= new[key].done.bytes_sent
         elif isinstance(old, tuple):
             assert all(first <= second for first, second in zip(old, new, strict=True)), item.name
         else:
@@ -111,3 +128,35 @@ async def test_a_snapshot_stands_still() -> None:
             found.connects = 3  # type: ignore[misc]  # that is what is tried
         with pytest.raises(TypeError):
             found.closed["idle"] = 3  # type: ignore[index]  # that is what is tried
+
+
+async def test_a_device_goes_on_counting_with_its_next_session() -> None:
+    board = ScriptedBoard("goes-on")
+    manager, _ = manager_with()
+    async with manager:
+        for number in (1, 2, 3):
+            session = await manager.create_session("a", board.port, **QUIET)
+            await session.execute("1")
+            found = manager.statistics()
+            recount(manager, found)
+            device = found.devices["a"]
+            assert (device.done.operations, device.done.connects, device.known) == (number, number, True)
+            assert (device.generation, device.in_use, device.state) == (1, False, session.state)
+            await manager.remove("a")
+            gone = manager.statistics().devices["a"]
+            assert (gone.done.operations, gone.known, gone.state) == (number, False, None)
+            assert gone.done.connected_since is None
+
+
+async def test_of_devices_that_are_gone_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "KEPT", 2)
+    boards = [ScriptedBoard(f"gone-{number}") for number in range(5)]
+    manager, _ = manager_with()
+    async with manager:
+        for number, board in enumerate(boards):
+            session = await manager.create_session(f"board-{number}", board.port, **QUIET)
+            await session.execute("1")
+            await manager.remove(f"board-{number}")
+        found = manager.statistics()
+        assert list(found.devices) == ["board-3", "board-4"]
+        assert found.operations == 5

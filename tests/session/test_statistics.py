@@ -26,7 +26,7 @@ from belay_py import (
     SessionTimeout,
     sync,
 )
-from belay_py.session.statistics import Counters
+from belay_py.session.statistics import Counters, outcome_of
 from belay_py.transports.traces import read_trace
 from belay_py.virtual import VirtualBoard
 
@@ -90,7 +90,7 @@ async def test_bytes_are_those_on_the_wire(port: str, tmp_path: Path) -> None:
 async def test_a_snapshot_stands_still_and_knows_since_when_it_is_connected(port: str) -> None:
     session = DeviceSession(port)
     assert session.statistics == SessionStatistics(
-        operations=0, errors=0, bytes_sent=0, bytes_received=0, connects=0, link_errors=0, duration=0.0,
+        operations=0, errors=0, failures={}, bytes_sent=0, bytes_received=0, connects=0, link_errors=0, duration=0.0,
         durations=(0,) * 11, last_error=None, round_trip=None, connected_since=None, uptime=0.0,
     )  # fmt: skip
     assert not session.is_healthy
@@ -210,3 +210,22 @@ async def test_a_closed_session_with_policies_says_that_it_is_closed(port: str) 
     for _ in range(3):
         with pytest.raises(SessionClosed):
             await session.execute("pass", idempotent=True)
+
+
+async def test_failures_are_counted_by_few_words(port: str) -> None:
+    class Own(Exception):
+        """One of the user's."""
+
+    async with DeviceSession(port) as session:
+        for code in ("1/0", "nothing", "pass"):
+            with contextlib.suppress(ExecutionError):
+                await session.execute(code)
+        with pytest.raises(SessionTimeout):
+            await session.execute("while True: pass", timeout=0.1)
+        told = session.statistics
+    assert dict(told.failures) == {"ExecutionError": 2, "SessionTimeout": 1}
+    assert sum(told.failures.values()) == told.errors
+    with pytest.raises(TypeError):
+        told.failures["x"] = 1  # type: ignore[index]  # that is what is tried
+    endings = (None, asyncio.CancelledError(), Own(), CircuitOpen("x"), type("Nearer", (CircuitOpen,), {})("x"))
+    assert [outcome_of(error) for error in endings] == ["ok", "CancelledError", "other", "CircuitOpen", "CircuitOpen"]

@@ -38,7 +38,7 @@ class Asking(OfSession):
             return await ask(errand, kit, *call, timeout=step_limit(timeout))
 
         try:
-            return await self._session._errand(work, timeout, idempotent=idempotent)  # noqa: SLF001  its files
+            return await self._session._errand(work, timeout, kind="files", idempotent=idempotent)  # noqa: SLF001  its files
         except ExecutionError as error:
             raise refusal(error, str(call[1])) from error
 

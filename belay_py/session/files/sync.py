@@ -128,7 +128,7 @@ class Syncing(Transfers, Tree):
             return await look.run(questions, others=delete)
 
         try:
-            return await session._errand(work, timeout, idempotent=True)  # noqa: SLF001  its files
+            return await session._errand(work, timeout, kind="files", idempotent=True)  # noqa: SLF001  its files
         except ExecutionError as error:
             raise refusal(error, target) from error
 

@@ -131,7 +131,7 @@ class Transfers(OfSession):
     async def _do(self, work: Callable[[Errand], Awaitable[Transfer]], timeout: float | None) -> Transfer:
         # A second put of the same content, or a second get, changes nothing: policies may try them again.
         run = self._session._errand  # noqa: SLF001  it is the session's for what is built on it, as this is
-        return await run(work, timeout, idempotent=True)
+        return await run(work, timeout, kind="files", idempotent=True)
 
     async def read_bytes(self, path: str, *, timeout: float | None = None) -> bytes:
         """Return a file's content. Raises what `get` raises."""

@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from belay_py.errors import BelayError, BoardWasReset, Disconnected, ExecutionError, SessionClosed, ValueNotSupported
+from belay_py.session.about import about
 from belay_py.session.errands import kit
 from belay_py.session.functions.calling import located
 
@@ -89,7 +90,7 @@ class Values:
             try:
                 await self._close()
             except ExecutionError as error:
-                _log.warning("%s failed while it was closed: %s", self._task.name, error)
+                _log.warning("%s failed while it was closed: %s", self._task.name, error, extra=about(self._session))
             raise
 
     async def _next(self) -> tuple[Any, ...]:
@@ -157,4 +158,4 @@ class Values:
         except ExecutionError:
             raise
         except BelayError as error:
-            _log.warning("%s could not be closed on its board: %s", self._task.name, error)
+            _log.warning("%s could not be closed on its board: %s", self._task.name, error, extra=about(self._session))

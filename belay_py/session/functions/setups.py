@@ -151,13 +151,21 @@ class Setups:
                 for task in teardowns:
                     await self._tear_down(errand, task)
         except (BelayError, TimeoutError) as error:
-            _log.warning("%s: its teardowns did not end: %s", standing.options.port, str(error) or "no time was left")
+            why = str(error) or "no time was left"
+            _log.warning("%s: its teardowns did not end: %s", standing.options.port, why, extra=standing.counters.about)
 
     async def _tear_down(self, errand: Errand, task: Task[Any, Any]) -> None:
         try:
             await self.calls.run(errand, task)
         except BelayError as error:
-            _log.warning("%s: the teardown %s failed: %s", self.calls.standing.options.port, task.name, error)
+            standing = self.calls.standing
+            _log.warning(
+                "%s: the teardown %s failed: %s",
+                standing.options.port,
+                task.name,
+                error,
+                extra=standing.counters.about,
+            )
 
     async def _close_abandoned(self, errand: Errand) -> None:
         while self.abandoned:
@@ -166,4 +174,5 @@ class Setups:
                 try:
                     await close(errand, number)
                 except BelayError as error:
-                    _log.warning("an abandoned generator could not be closed: %s", error)
+                    about = self.calls.standing.counters.about
+                    _log.warning("an abandoned generator could not be closed: %s", error, extra=about)
