@@ -137,8 +137,9 @@ def _mark_of(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path, *, fresh_is_fine: bool = False) -> None:
-    ours, version = _mark_of(connection)
+    # In this order: what another process makes between the two has its mark with its tables.
     [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    ours, version = _mark_of(connection)
     if ours != _OURS:
         if not tables:
             if fresh_is_fine:
