@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from belay_py.errors import TransferError
+from belay_py.session.files.hashes import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from belay_py.session.files.ignoring import Ignore
-
-DIGITS = 16
-"""How much of a hash is compared; see `belay_py.session.files.board_code`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +29,7 @@ class HostFile:
 
     def digest(self) -> str:
         """Return what the board says of a file with this content. Raises `TransferError`."""
-        if self.data is not None:
-            return hashlib.sha256(self.data).hexdigest()[:DIGITS]
-        return hashlib.sha256(read(self.source)).hexdigest()[:DIGITS]
+        return hash_of("sha256", read(self.source) if self.data is None else self.data)
 
 
 def read(file: Path) -> bytes:
