@@ -22,16 +22,29 @@ if TYPE_CHECKING:
 
 REQUEST = b"\x05A\x01pass\n_q(b'abcd')\x04"
 END = b"\x04\x04>"
+BANNER = b"raw REPL; CTRL-B to exit\r\n>"
 
 
 class Whole(asyncio.Protocol):
-    """Sets a future when the end of an answer has come; knows nothing else."""
+    """Sets futures when the raw prompt, the end of an answer or that of the link has come; knows nothing else."""
 
     waiter: asyncio.Future[None]
 
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.prompt, self.lost = loop.create_future(), loop.create_future()
+        self._greeting = b""
+
     def data_received(self, data: bytes) -> None:
-        if data.endswith(END) and not self.waiter.done():
+        if not self.prompt.done():
+            self._greeting += data
+            if self._greeting.endswith(BANNER):
+                self.prompt.set_result(None)
+        elif data.endswith(END) and not self.waiter.done():
             self.waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
 
 
 async def repeat(run: Run, count: int) -> float:
@@ -61,9 +74,8 @@ async def by_the_loop(path: str, count: int) -> float:
         os.write(fd, REQUEST)
         await whole.waiter
 
-    whole.waiter = loop.create_future()
     os.write(fd, b"\r\x03\x03\x01")
-    await asyncio.sleep(0.05)  # the banner ends in other bytes
+    await whole.prompt
     took = await repeat(exchange, count)
     loop.remove_reader(fd)
     os.write(fd, b"\x02")
@@ -74,7 +86,6 @@ async def by_the_loop(path: str, count: int) -> float:
 async def by_the_transport(path: str, count: int) -> float:
     """The same, with the transport that sessions use."""
     loop, whole = asyncio.get_running_loop(), Whole()
-    whole.waiter = loop.create_future()
     transport = await open_transport(path, whole, LinkOptions())  # type: ignore[arg-type]  # asyncio names its own base
 
     async def exchange() -> None:
@@ -83,10 +94,10 @@ async def by_the_transport(path: str, count: int) -> float:
         await whole.waiter
 
     transport.write(b"\r\x03\x03\x01")
-    await asyncio.sleep(0.05)
+    await whole.prompt
     took = await repeat(exchange, count)
     transport.abort()
-    await asyncio.sleep(0.01)
+    await whole.lost
     return took
 
 
