@@ -117,7 +117,7 @@ async def observed(instruments: Installations, operation: Operation, work: Await
     watching = Observed(instruments, operation)
     try:
         result = await work
-    except BaseException as error:
+    except BaseException as error:  # it goes on
         watching.ended(error)
         raise
     watching.ended(None)
@@ -136,7 +136,7 @@ async def observed_pieces(
     except GeneratorExit:
         watching.ended(None)
         raise
-    except BaseException as error:
+    except BaseException as error:  # it goes on
         watching.ended(error)
         raise
     watching.ended(None)

@@ -169,7 +169,7 @@ class Lease(Generic[_T]):
         self._observed = watch_lease(self._pool, self.claim)
         try:
             return await self._acquire()
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             self._observed.ended(error)
             raise
 
@@ -227,7 +227,7 @@ class Lease(Generic[_T]):
         """Connect and check boards; where some do not work and others fit, return a claim on those instead."""
         try:
             await make_ready(stale, deadline, patient=bool(self.claim.keys))
-        except BaseException as error:
+        except BaseException as error:  # it goes on, or one of ours does
             if self._seats is None and isinstance(error, BelayError):
                 raise self._ended_by_force() from None
             self.release()

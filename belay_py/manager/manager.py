@@ -100,7 +100,7 @@ class DeviceSessionManager(Closing):
             self._pool.connecting[device_id] = over = asyncio.Event()
             try:
                 await self._connect(member)
-            except BaseException:
+            except BaseException:  # it goes on
                 await self._shutdown.discard(member)
                 gone = device_id not in self._pool.members and not self._pool.plan.draining
                 if before is not None and declared and gone:

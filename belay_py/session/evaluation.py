@@ -180,7 +180,7 @@ class Evaluations:
         started = time.perf_counter()
         try:
             result = await self._operations.run_begun(channel, source, deadline)
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             if not isinstance(error, ExecutionError) or not (is_ours or _tells_that_it_is_missing(error)):
                 counters.failed(time.perf_counter() - started, error)
             raise
