@@ -27,7 +27,9 @@ def _made() -> Callable[..., AsyncIterator[DeviceSession]]:
         except RuntimeError:
             loop = None
         if loop is None:
-            pytest.fail("belay: 'async_board' needs asyncio: have the fixture 'anyio_backend' return it", pytrace=False)
+            pytest.fail(
+                "belay: 'async_board' needs asyncio: have the fixture 'anyio_backend' return 'asyncio'", pytrace=False
+            )
         with seated(request, "async_board") as seat:
             seat.disconnect()  # one session at a time has the port; the board stays claimed
             options = bench_of(request.config).session_options(seat.candidate)

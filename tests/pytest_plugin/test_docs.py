@@ -25,7 +25,7 @@ def test_the_tests_of_the_page_pass(block: Block, run: Callable[..., Run]) -> No
         block.text,
         "--belay-port=virtual:",
         *(["-oasyncio_default_fixture_loop_scope=function"] if is_asynchronous else []),
-        quiet=not is_asynchronous,
+        plugins=("asyncio",) if is_asynchronous else (),
     )
     outcomes = ran.outcomes
     assert outcomes, ran.stdout
