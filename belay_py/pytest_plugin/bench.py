@@ -205,7 +205,9 @@ class Bench:
         except BelayError as error:
             seat.release()
             self._let_go(seat.candidate)
-            self._lost[name] = Refusal(name, "lost", str(error))
+            self._known.pop(name, None)
+            # The next look finds it plugged in again, or it costs a timeout, once.
+            self._lost[name] = Refusal(name, "lost", str(error), may_come_back=True)
             return self._lost[name]
         except BaseException:  # Ctrl-C goes on
             seat.release()

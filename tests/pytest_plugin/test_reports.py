@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from belay_py.transports.tracing import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .conftest import Run
 
@@ -183,6 +183,22 @@ def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: P
     assert link.port == "virtual:here"
     assert b"nothing to see" in link.sent_by("host")
     assert b"hello" not in link.sent_by("host")
+
+
+def test_a_trace_that_cannot_be_kept_does_not_end_the_tests(run: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "test_it.py--test_passes.virtual=here.jsonl").mkdir()  # as a full disk does
+    ran = run(FAILING, "--belay-port=virtual:here", f"--belay-log-dir={tmp_path}", "-olog_cli=true")
+    assert ran.outcomes["test_passes"] == "passed"
+    assert "the trace of test_it.py::test_passes on virtual:here is not kept" in ran.stdout
+    assert "INTERNALERROR" not in ran.stdout
+
+
+def test_a_folder_that_cannot_be_written_to_skips_nothing(run: Callable[..., Run]) -> None:
+    if not Path("/proc/1").is_dir():
+        pytest.skip("needs a folder that root cannot write to either")
+    outcome = run("def test_one(board): pass", "--belay-port=virtual:", "--belay-log-dir=/proc/1").outcomes["test_one"]
+    assert "error: " in outcome
+    assert "belay: --belay-log-dir: /proc/1 cannot be written to" in outcome
 
 
 def test_without_a_folder_no_trace_stays(

@@ -190,7 +190,11 @@ def test_a_wrong_marker_says_what_is_right(run: Callable[..., Run]) -> None:
         ("--belay-port=", None, 'port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"'),
         ("--belay-config=none.toml", None, "none.toml is not there"),
         ("", ("BELAY_REQUIRE", "perhaps"), "BELAY_REQUIRE is 'perhaps'; it must be yes or no"),
-        ("--belay-log-dir=test_it.py/logs", None, "--belay-log-dir: test_it.py/logs cannot be made"),
+        (
+            "--belay-log-dir=test_it.py/logs",
+            None,
+            "--belay-log-dir: test_it.py/logs cannot be written to (Not a directory)",
+        ),
     ],
 )
 def test_a_wrong_option_says_what_is_right(
