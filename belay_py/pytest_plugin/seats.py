@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from belay_py.errors import BelayError
+from belay_py.lifecycle import DeviceSessionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,8 @@ class Seat:
 
         Raises what connecting raises.
         """
+        if self.session.state not in (DeviceSessionState.DISCONNECTED, DeviceSessionState.ERROR):
+            return
         epoch = self.session.boot_epoch
         self.session.connect()
         if self.session.boot_epoch != epoch:

@@ -165,7 +165,7 @@ def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
     run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
 ) -> None:
     boards = serve(1)
-    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    (pytester.path / "belay.toml").write_text("lease_timeout = 0.3\n")
     with DeviceSession(boards[0].port):
         outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
     assert outcome.startswith("error: "), outcome
@@ -176,7 +176,7 @@ def test_a_board_that_other_tests_have_claimed_is_not_opened(
     run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
 ) -> None:
     boards = serve(2)
-    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    (pytester.path / "belay.toml").write_text("lease_timeout = 0.3\n")
     lock = claim(str(Path(boards[0].port).resolve()))  # under another name, which means the same board
     text = "def test_one(board): print('it is', board.port)"
     try:
