@@ -9,15 +9,16 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from belay_py import errors
-from belay_py.integrations.fastapi import STATUSES, Problem, handle_errors, problem_responses, status_of
+from belay_py.integrations.fastapi import handle_errors, problem_responses
+from belay_py.integrations.problems import STATUSES, Problem, problem_of, status_of
 from tests.docs.test_tables import table_rows
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BelayError)]
 
 
-def answering(error: Exception) -> TestClient:
+def answering(error: Exception, *, debug: bool = False) -> TestClient:
     """A client of an application whose ``/fail`` raises that."""
-    app = FastAPI()
+    app = FastAPI(debug=debug)
     handle_errors(app)
 
     @app.get("/fail", responses=problem_responses(503))
@@ -89,6 +90,25 @@ def test_a_fault_of_the_service_is_logged_with_its_traceback(caplog: pytest.LogC
     assert (other.levelname, bool(other.exc_info)) == ("INFO", False)
 
 
+def test_what_a_fault_of_the_service_says_is_for_its_log() -> None:
+    fault = errors.SettingsError("/home/somebody/belay.toml: there is no option 'pasword'")
+    told = answering(fault).get("/fail")
+    assert told.json() == {
+        "type": "urn:belay-py:SettingsError",
+        "title": "Settings error",
+        "status": 500,
+        "instance": "/fail",
+    }
+    assert answering(fault, debug=True).get("/fail").json()["detail"] == str(fault)
+
+
+def test_an_answer_for_any_framework() -> None:
+    problem = problem_of(errors.RateLimited("two a second", retry_after=0.2), "/here")
+    assert problem.headers == {"Content-Type": "application/problem+json", "Retry-After": "1"}
+    assert Problem.model_validate_json(problem.body) == problem
+    assert problem_of(errors.OutcomeUnknown("x"), "/").headers == {"Content-Type": "application/problem+json"}
+
+
 def test_an_exception_that_is_not_ours_is_left_alone() -> None:
     answer = answering(KeyError("a bug")).get("/fail")
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/plain; charset=utf-8")
@@ -98,5 +118,5 @@ def test_openapi_knows_the_problems() -> None:
     document = answering(errors.BelayError()).get("/openapi.json").json()
     answers = document["paths"]["/fail"]["get"]["responses"]
     schema = answers["503"]["content"]["application/problem+json"]["schema"]
-    assert set(schema["required"]) == {"type", "title", "status", "detail", "instance"}
+    assert set(schema["required"]) == {"type", "title", "status", "instance"}
     assert set(problem_responses()) == {404, 503, 504}

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 
 from belay_py import errors
-from belay_py.integrations.fastapi import STATUSES, Problem
+from belay_py.integrations.problems import STATUSES, Problem
 
 MAY_HAPPEN = {"BoardWasReset", "CircuitOpen", "ConnectionFailed", "DeviceBusy", "Disconnected", "OutcomeUnknown"}
 """What boards that are unplugged may cause. A fault of the service, a wrong answer or a late one may not be."""
