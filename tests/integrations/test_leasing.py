@@ -65,6 +65,22 @@ def test_the_same_arguments_are_the_same_lease(application: Application) -> None
         assert client.get("/twice").json() is True
 
 
+def test_two_kinds_of_lease_of_one_board_are_two(application: Application) -> None:
+    now = leased("left", timeout=0)
+
+    @application.app.get("/twice")
+    async def twice(
+        one: Annotated[DeviceSession, Depends(now, scope="function")], other: Annotated[DeviceSession, Depends(now)]
+    ) -> None: ...
+
+    add_reading(application)
+    with TestClient(application.app) as client:
+        assert client.get("/read/left").status_code == 200  # it is connected: no time is needed for that
+        answer = client.get("/twice")
+        assert (answer.status_code, application.held) == (503, 0)
+    assert "left is used by GET /twice" in answer.json()["detail"]
+
+
 def test_a_device_that_is_not_known_and_one_that_is_not_there(application: Application) -> None:
     add_reading(application)
 

@@ -19,6 +19,7 @@ from belay_py import (
     DeviceSessionOptions,
     Lease,
     SettingsError,
+    sync,
 )
 from belay_py.integrations.fastapi import handle_errors, leased, lifespan, manager_of, router
 
@@ -130,3 +131,13 @@ async def test_a_manager_and_a_single_board_are_both_factories_of_sessions(ports
     async with DeviceSessionManager(devices={"left": DeviceSessionOptions(port=ports[0])}) as manager:
         assert await read(manager.lease) == 42
     assert await read(lambda device_id, *, timeout=None: DeviceSession(ports[1], device_id=device_id)) == 42
+
+
+def test_a_blocking_manager_and_a_single_board_are_both_blocking_factories(ports: tuple[str, str]) -> None:
+    def read(sessions: sync.DeviceSessionFactory) -> Any:
+        with sessions("left", timeout=10) as session:
+            return session.evaluate("6 * 7")
+
+    with sync.DeviceSessionManager(devices={"left": DeviceSessionOptions(port=ports[0])}) as manager:
+        assert read(manager.lease) == 42
+    assert read(lambda device_id, *, timeout=None: sync.DeviceSession(ports[1], device_id=device_id)) == 42
