@@ -23,12 +23,9 @@ import sys
 from collections import deque
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from belay_py import BelayError, DeviceSession, DeviceSessionManager, SessionClosed, events, load_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 BOARD = """
 import machine, sys, time
@@ -44,7 +41,7 @@ def since(known_life, known):
         sample()
     now = time.ticks_ms()
     new = [one for one in tuple(samples) if life != known_life or one[0] > known]
-    return life, [(number, time.ticks_diff(now, at), value) for number, at, value in new[:50]]
+    return life, [(n, time.ticks_diff(now, at), value) for n, at, value in new[:50]]
 
 adc = machine.ADC({adc})
 if "samples" not in globals():  # else it has gone on while nobody was here
@@ -76,7 +73,7 @@ class Log:
                 self.life, self.number = latest["life"], latest["number"]
                 break
 
-    def write(self, entries: Iterable[Entry]) -> None:
+    def write(self, entries: list[Entry]) -> None:
         """Append entries, each to the file of its day. What could not be written whole is not there at all."""
         for day, of_day in itertools.groupby(entries, key=lambda entry: entry["at"][:10]):
             batch = list(of_day)
@@ -105,9 +102,9 @@ async def fetch(board: DeviceSession, log: Log) -> list[Entry]:
     life, rows = await board.evaluate(code, returns=tuple[str, list[tuple[int, int, int]]])
     entries: list[Entry] = [{"at": stamp(age), "life": life, "number": n, "value": value} for n, age, value in rows]
     if rows and log.life not in {"", life}:
-        return [{"at": stamp(rows[0][1]), "note": "the board has begun anew; what it had kept is lost"}, *entries]
-    if rows and (lost := rows[0][0] - log.number - 1):
-        return [{"at": stamp(rows[0][1]), "note": f"{lost} samples are lost, for want of room on the board"}, *entries]
+        entries.insert(0, {"at": entries[0]["at"], "note": "the board has begun anew; what it had kept is lost"})
+    elif rows and (lost := rows[0][0] - log.number - 1):
+        entries.insert(0, {"at": entries[0]["at"], "note": f"{lost} samples are lost: the board keeps 600"})
     return entries
 
 
@@ -156,7 +153,7 @@ async def main(port: str | None, folder: Path, every: float, adc: int) -> None:
             )
     finally:
         with contextlib.suppress(OSError):  # it was told already
-            log.write(notes)
+            log.write([*notes])
 
 
 if __name__ == "__main__":
