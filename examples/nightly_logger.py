@@ -139,7 +139,7 @@ async def main(port: str | None, folder: Path, every: float, adc: int) -> None:
     def note(event: events.SessionEvent) -> None:
         text = f"connected to {event.session.port}"
         if isinstance(event, events.SessionDisconnected):
-            text = f"disconnected, {event.reason}: {event.error or 'in order'}"
+            text = f"disconnected, {event.reason}" + (f": {event.error}" if event.error else "")
         logger.info("%s", text)
         notes.append({"at": stamp(), "note": text})
 
