@@ -66,7 +66,7 @@ class Problem(BaseModel):
     title: str = Field(description="the same in words", examples=["Device busy"])
     status: int = Field(description="the HTTP status", examples=[503])
     detail: str | None = Field(
-        None, description="what happened this time, and what to do about it; not told of faults of the service (500)"
+        None, description="what happened this time, and what to do about it; below 500, or if the service tells more"
     )
     instance: str = Field(description="the path of the request")
     outcome: Literal["not_started", "unknown"] | None = Field(
@@ -91,17 +91,18 @@ def status_of(error: errors.BelayError) -> int:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def problem_of(error: errors.BelayError, instance: str, *, debug: bool = False) -> Problem:
+def problem_of(error: errors.BelayError, instance: str, *, details: bool = False) -> Problem:
     """Say what went wrong in answering the request of the path ``instance``.
 
-    What a fault of the service (500) says is for its log, as it may name its files, and is told with ``debug`` only.
+    What an error of 500 and above says is for who runs the service: it may name ports, files, and the command lines of
+    programs that have a board. Its ``detail`` is told with ``details`` only, and belongs into the log otherwise.
     """
     name, status = type(error).__name__, status_of(error)
     return Problem(
         type=f"{_URN}{name}",
         title=re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize(),
         status=status,
-        detail=str(error) if debug or status != 500 else None,
+        detail=str(error) if details or status < 500 else None,
         instance=instance,
         outcome=getattr(error, "outcome", None),
         retry_after=_retry_after(error),

@@ -16,10 +16,10 @@ from tests.docs.test_tables import table_rows
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BelayError)]
 
 
-def answering(error: Exception, *, debug: bool = False) -> TestClient:
+def answering(error: Exception, *, details: bool = False) -> TestClient:
     """A client of an application whose ``/fail`` raises that."""
-    app = FastAPI(debug=debug)
-    handle_errors(app)
+    app = FastAPI()
+    handle_errors(app, details=details)
 
     @app.get("/fail", responses=problem_responses(503))
     async def fail() -> None:
@@ -43,7 +43,7 @@ def test_an_error_of_a_users_own_has_the_status_of_its_parent() -> None:
 
 
 def test_the_answer_is_problem_details() -> None:
-    answer = answering(errors.CircuitOpen("left alone", retry_after=2.3)).get("/fail?secret=1")
+    answer = answering(errors.CircuitOpen("left alone", retry_after=2.3), details=True).get("/fail?secret=1")
     assert answer.status_code == 503
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "3"
@@ -90,16 +90,21 @@ def test_a_fault_of_the_service_is_logged_with_its_traceback(caplog: pytest.LogC
     assert (other.levelname, bool(other.exc_info)) == ("INFO", False)
 
 
-def test_what_a_fault_of_the_service_says_is_for_its_log() -> None:
-    fault = errors.SettingsError("/home/somebody/belay.toml: there is no option 'pasword'")
-    told = answering(fault).get("/fail")
-    assert told.json() == {
-        "type": "urn:belay-py:SettingsError",
-        "title": "Settings error",
-        "status": 500,
+def test_what_is_for_who_runs_the_service_is_not_told_to_clients(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "belay_py")
+    busy = errors.DeviceBusy("/dev/ttyACM0 is in use by pid 12 (flash --token=abc): end that, or wait")
+    assert answering(busy).get("/fail").json() == {
+        "type": "urn:belay-py:DeviceBusy",
+        "title": "Device busy",
+        "status": 503,
         "instance": "/fail",
+        "outcome": "not_started",
+        "retry_after": 1.0,
     }
-    assert answering(fault, debug=True).get("/fail").json()["detail"] == str(fault)
+    assert str(busy) in caplog.text
+    assert answering(busy, details=True).get("/fail").json()["detail"] == str(busy)
+    unknown = errors.DeviceNotFound("there is no device 'pmp'; did you mean 'pump'?")
+    assert answering(unknown).get("/fail").json()["detail"] == str(unknown)
 
 
 def test_an_answer_for_any_framework() -> None:

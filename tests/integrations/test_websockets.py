@@ -37,7 +37,7 @@ def test_a_websocket_has_its_board_for_its_length(application: Application) -> N
             talking.send_text("1 / 0")
             with pytest.raises(WebSocketDisconnect) as closed:
                 talking.receive_text()
-        assert (closed.value.code, closed.value.reason) == (1011, "Execution error")
+        assert (closed.value.code, closed.value.reason) == (1011, "Execution error: ZeroDivisionError: divide by zero")
         client.portal.call(until, lambda: application.held == 0)
 
 

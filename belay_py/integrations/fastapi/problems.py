@@ -2,6 +2,7 @@
 
 # FastAPI reads annotations while the program runs: no postponed ones, and no imports for type checkers only.
 import contextlib
+import functools
 import logging
 from http import HTTPStatus
 from typing import Any, Final
@@ -32,19 +33,20 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def handle_errors(app: FastAPI) -> None:
+def handle_errors(app: FastAPI, *, details: bool = False) -> None:
     """Have every `BelayError` that an endpoint or a dependency raises answered with problem details.
 
-    Answers of 500 are logged with their traceback, others at INFO. What those of 500 say is answered by an
-    application in ``debug`` only. A WebSocket that was accepted is closed, with 1013 where it is worth another try and
-    1011 otherwise.
+    Answers of 500 are logged with their traceback, others at INFO. What errors of 500 and above say is answered with
+    ``details`` only, see `problem_of`. A WebSocket that was accepted is closed, with 1013 where it is worth another try
+    and 1011 otherwise.
     """
-    app.add_exception_handler(BelayError, _answer)  # type: ignore[arg-type]  # None is for a WebSocket only
+    handler = functools.partial(_answer, details=details)
+    app.add_exception_handler(BelayError, handler)  # type: ignore[arg-type]  # None is for a WebSocket only
 
 
-async def _answer(connection: Request | WebSocket, error: Exception) -> Response | None:
+async def _answer(connection: Request | WebSocket, error: Exception, *, details: bool) -> Response | None:
     assert isinstance(error, BelayError)  # it is registered for these
-    problem = problem_of(error, connection.url.path, debug=connection.app.debug)
+    problem = problem_of(error, connection.url.path, details=details)
     fault = problem.status == 500
     _log.log(
         logging.ERROR if fault else logging.INFO,
