@@ -274,7 +274,9 @@ class Lease(Generic[_T]):
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 member = pool.members[seat.device_id]
-                pool.spawn(stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease")
+                pool.spawn(
+                    stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease", member
+                )
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
                 self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
