@@ -11,6 +11,8 @@ from belay_py.session.statistics import SessionStatistics
 BOUNDS: Final = SessionStatistics.BOUNDS
 LIFETIMES: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
 """From a session for one command to one for a week."""
+HOLDS: Final = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0)
+"""From a lease for one command to one for an afternoon."""
 
 
 @dataclass(slots=True)
@@ -26,8 +28,11 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        self.total += seconds
-        self.buckets[bisect_left(self.bounds, seconds)] += 1
+        if seconds:
+            self.total += seconds
+            self.buckets[bisect_left(self.bounds, seconds)] += 1
+        else:  # as most leases wait, and this is on the way of each
+            self.buckets[0] += 1
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class Counters:
     leases_released: int = 0
     leases_leaked: int = 0
     lease_waits: Histogram = field(default_factory=Histogram)
+    lease_holds: Histogram = field(default_factory=lambda: Histogram(HOLDS))
     calls: int = 0
     """Operations and connects outside of leases."""
     evictions: int = 0

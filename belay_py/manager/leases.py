@@ -260,8 +260,10 @@ class Lease(Generic[_T]):
         pool.counters.leases_released += 1
         if pool.journaling is not None:
             pool.journaling.lease_ended(self)
+        held = pool.time() - self.since
+        if held >= 0.0:  # else it never had its boards
+            pool.counters.lease_holds.add(held)
         if self.is_reported:
-            held = pool.time() - self.since
             _log.info(
                 "%s: the lease taken at %s came back after %g s",
                 self.claim.wants,
@@ -279,7 +281,7 @@ class Lease(Generic[_T]):
                 )
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
-                self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
+                self._tell(seat, events.LeaseReleased, held=held, leaked=self.is_reported)
             group.end_inside()
             group.end()
         if self._observed is not None and self.since < math.inf:  # else it fails, or gets another board
