@@ -160,6 +160,9 @@ class _Shared:
         self.durations = histogram("belay.client.operation.duration", "How long operations took, waiting included")
         self.connects = histogram("belay.client.connection.create_time", "How long connecting took")
         self.waits = histogram("belay.client.connection.wait_time", "From asking for a lease to having its boards")
+        self.timeouts = meter.create_counter(
+            "belay.client.connection.timeouts", "{timeout}", "Leases whose boards were not free before the deadline"
+        )
         self.uses = histogram("belay.client.connection.use_time", "How long leases were held")
 
 
@@ -210,6 +213,8 @@ class _Watched:
                 if shared.leases.get(session_id) is self:
                     del shared.leases[session_id]
                 shared.uses.record(max(0.0, duration - self._waited), {_DEVICE: device_id})
+            if attributes.get(_ERROR) == "DeviceBusy":
+                shared.timeouts.add(1, {_DEVICE: operation.device_id})
             return
         attributes[_DEVICE] = operation.device_id
         if operation.kind in _CONNECTS:

@@ -156,6 +156,10 @@ class BelayCollector:
         for reason, count in now.closed.items():
             disconnects.add_metric([reason], count)
         yield disconnects
+        failures = self._counter("lease_failures", "Leases that came to nothing, by what was raised", "outcome")
+        for outcome, count in now.lease_failures.items():
+            failures.add_metric([outcome], count)
+        yield failures
         states = [device.state for device in now.devices.values()]
         yield self._gauge(
             "sessions",

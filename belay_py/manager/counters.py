@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Final
 
-from belay_py.session.statistics import SessionStatistics
+from belay_py.session.statistics import SessionStatistics, outcome_of
 
 BOUNDS: Final = SessionStatistics.BOUNDS
 LIFETIMES: Final = (1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
@@ -42,6 +42,7 @@ class Counters:
     leases_granted: int = 0
     leases_released: int = 0
     leases_leaked: int = 0
+    lease_failures: dict[str, int] = field(default_factory=lambda: {"DeviceBusy": 0})
     lease_waits: Histogram = field(default_factory=Histogram)
     lease_holds: Histogram = field(default_factory=lambda: Histogram(HOLDS))
     calls: int = 0
@@ -55,3 +56,8 @@ class Counters:
     quarantines: int = 0
     cleanup_runs: int = 0
     cleaned_up: int = 0
+
+    def lease_failed(self, error: BaseException) -> None:
+        """Count a lease that came to nothing."""
+        outcome = outcome_of(error)
+        self.lease_failures[outcome] = self.lease_failures.get(outcome, 0) + 1

@@ -164,13 +164,14 @@ class Lease(Generic[_T]):
         self._pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
-        if not self._pool.instruments:
-            return await self._acquire()
-        self._observed = watch_lease(self._pool, self.claim)
+        if self._pool.instruments:
+            self._observed = watch_lease(self._pool, self.claim)
         try:
             return await self._acquire()
         except BaseException as error:  # it goes on
-            self._observed.ended(error)
+            self._pool.counters.lease_failed(error)
+            if self._observed is not None:
+                self._observed.ended(error)
             raise
 
     async def _acquire(self) -> _T:

@@ -73,6 +73,8 @@ class ManagerStatistics:
     leases_granted: int
     leases_released: int
     leases_leaked: int
+    lease_failures: Mapping[str, int]
+    """Leases that came to nothing, by what was raised: words as those of `SessionStatistics.failures`."""
     lease_wait_time: float
     """From asking for a lease to having its boards, ready."""
     lease_waits: tuple[int, ...]

@@ -122,6 +122,7 @@ class Tally:
             leases_granted=counters.leases_granted,
             leases_released=counters.leases_released,
             leases_leaked=counters.leases_leaked,
+            lease_failures=MappingProxyType(dict(counters.lease_failures)),
             lease_wait_time=counters.lease_waits.total,
             lease_waits=tuple(counters.lease_waits.buckets),
             lease_hold_time=counters.lease_holds.total,

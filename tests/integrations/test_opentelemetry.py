@@ -151,6 +151,8 @@ async def test_a_refused_lease_is_an_error_and_no_lease(traced: Traced) -> None:
 
             await asyncio.create_task(other())
             await session.execute("1")
+    [timeouts] = traced.points()["belay.client.connection.timeouts"]
+    assert (timeouts.value, timeouts.attributes) == (1, {"belay.device.id": "a"})
     assert traced.tree() == [
         "lease a",
         "lease a > other",

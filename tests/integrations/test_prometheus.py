@@ -12,7 +12,15 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from belay_py import DeviceSession, DeviceSessionManager, ExecutionError, SessionTimeout, SettingsError
+from belay_py import (
+    BelayError,
+    DeviceBusy,
+    DeviceSession,
+    DeviceSessionManager,
+    ExecutionError,
+    SessionTimeout,
+    SettingsError,
+)
 from belay_py.integrations.prometheus import REMEMBERED, BelayCollector, expose
 from belay_py.manager import in_step
 from belay_py.sync import DeviceSession as BlockingSession
@@ -124,6 +132,28 @@ def test_a_blocking_manager_is_scraped_from_any_thread(port: str) -> None:
         found = scrape(manager)
         assert value(found, "operations_total", device="pump", outcome="ok") == 1
     assert value(scrape(manager), "sessions_disposed_total") == 1
+
+
+async def test_leases_that_come_to_nothing_are_counted() -> None:
+    board = ScriptedBoard("wanted")
+    async with DeviceSessionManager() as manager:
+        await manager.create_session("pump", board.port)
+        assert value(scrape(manager), "lease_failures_total", outcome="DeviceBusy") == 0
+        async with manager.lease("pump"):
+            with pytest.raises(DeviceBusy):
+                await asyncio.create_task(manager.lease("pump", timeout=0).acquire())
+            waiting = asyncio.create_task(manager.lease("pump").acquire())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        board.silent = True
+        await manager.create_session("mute", board.port + "x", connect=False, connection_timeout=0.01)
+        with pytest.raises(BelayError):
+            await manager.lease("mute").acquire()
+        found = scrape(manager)
+    failures = {labels: count for (name, labels), count in found.items() if name == "belay_lease_failures_total"}
+    assert sum(failures.values()) == 3
+    assert failures[("outcome", "DeviceBusy"),] == failures[("outcome", "CancelledError"),] == 1
 
 
 async def test_a_thousand_replacements_make_no_new_series() -> None:
