@@ -66,6 +66,18 @@ def test_an_application_with_a_lifespan_of_its_own_enters_this_one(ports: tuple[
         assert client.get("/devices/left").status_code == 200
 
 
+def test_a_mounted_application_has_the_manager_of_the_other(ports: tuple[str, str]) -> None:
+    inner = FastAPI()
+    inner.include_router(router)
+    handle_errors(inner)
+    options = DeviceSessionManagerOptions(devices={"left": DeviceSessionOptions(port=ports[0])})
+    outer = FastAPI(lifespan=lifespan(options))
+    outer.mount("/inner", inner)
+    with TestClient(outer) as client:
+        assert client.get("/inner/devices/left").json()["device_id"] == "left"
+        assert client.get("/inner/devices/lost").json()["instance"] == "/inner/devices/lost"
+
+
 def test_an_application_may_start_again(ports: tuple[str, str]) -> None:
     app = FastAPI(lifespan=lifespan(DeviceSessionManagerOptions(devices={"left": DeviceSessionOptions(port=ports[0])})))
 
