@@ -2,6 +2,7 @@
 
     python examples/sensor_service.py                 what it answers, with a virtual board whose pin is set
     python examples/sensor_service.py --serve         on http://127.0.0.1:8000; /docs shows its routes
+    uvicorn --factory --app-dir examples sensor_service:make_app         the same, with the server's own options
     pytest examples/sensor_service.py                 its tests, on a virtual board
 
 It needs ``pip install 'belay_py[fastapi,virtual]' uvicorn httpx2``. Boards are those of belay.toml or of ``BELAY_*``
