@@ -106,6 +106,8 @@ class Bench:
             refusals: list[Refusal] = []
             try:
                 for candidate in self._order(wanted, least, most) if only is None else (only,):
+                    if len(seats) >= least and candidate in self._spares:
+                        break  # they stand in for what is missing
                     found = self._try(candidate, wanted)
                     (seats if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
                     if len(seats) == most:

@@ -80,6 +80,8 @@ def _reserve(request: pytest.FixtureRequest, wanted: Wanted) -> None:
     ]
     if not singles or len(singles) + ("boards" in request.fixturenames) < 2:
         return
+    if any(seat.kept_by is None for seat in bench.seats):
+        return  # it was tried for the first of them
     several = (wanted.count or 1) if "boards" in request.fixturenames else 0
     most = None if several and wanted.count is None else len(singles) + several
     least = len(singles) + several

@@ -53,6 +53,12 @@ def test_several_boards(run: Callable[..., Run]) -> None:
     assert set(outcomes.values()) == {"passed"}, outcomes
 
 
+def test_virtual_boards_stand_in_only_for_what_is_missing(run: Callable[..., Run]) -> None:
+    text = "def test_all(boards): assert len(boards) == 1"
+    assert run(text, "--belay-virtual", "--belay-port=virtual:").outcomes == {"test_all": "passed"}
+    assert run(text, "--belay-virtual").outcomes == {"test_all": "passed"}
+
+
 PLUG = """
 import pytest
 from belay_py import BelayError
