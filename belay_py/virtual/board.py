@@ -114,7 +114,7 @@ class VirtualBoard:
         reset_drops_link: bool = False,
     ) -> None:
         options = VirtualBoardOptions(
-            folder=None if folder is None else str(folder),
+            folder=folder,
             window=window,
             raw_paste=raw_paste,
             ring=ring,

@@ -36,6 +36,8 @@ class BoardProcess:
 
     def __init__(self, name: str | None = None, options: VirtualBoardOptions | None = None) -> None:
         self.name = f"board-{secrets.token_hex(4)}" if name is None else check_name(name)
+        if not isinstance(options, VirtualBoardOptions | None):
+            raise errors.SettingsError(f"the options are {options!r}; pass VirtualBoardOptions(...)")
         self.options = options or VirtualBoardOptions()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -245,8 +247,8 @@ class BoardProcess:
 
     def set_adc(self, channel: int | str, value: int) -> None:
         """Set what ``machine.ADC(channel).read_u16()`` reads, 0 to 65535."""
-        if not 0 <= value <= 65535:
-            raise errors.SettingsError(f"an ADC reads 0 to 65535, not {value}")
+        if not isinstance(value, int | float) or not 0 <= value <= 65535:
+            raise errors.SettingsError(f"an ADC reads 0 to 65535, not {value!r}")
         self._request({"do": "set_adc", "channel": str(channel), "value": int(value)})
 
     def set_pin(self, pin: int | str, level: int) -> None:

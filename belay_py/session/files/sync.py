@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from belay_py.errors import ExecutionError, RemoteFileError
-from belay_py.options import require
+from belay_py.options import check_function, require
 from belay_py.options.checks import is_path
 from belay_py.session.errands import deadline_of, left
 from belay_py.session.files import host_files
@@ -84,6 +84,7 @@ class Syncing(Transfers, Tree):
         Raises `TransferError` for host files that cannot be read or sent, `RemoteIsADirectory` and
         `RemoteNotADirectory` where without ``delete`` something is in the way, and what `put` and `mkdir` raise.
         """
+        check_function("progress", progress)
         deadline = self._deadline(timeout)
         plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=left(deadline))
         if dry_run:
