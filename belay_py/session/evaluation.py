@@ -2,6 +2,10 @@
 
 Whether the encoder is there is seen by its name, which is looked up before any of the code runs. Where it is missing,
 nothing has run: it is sent, and the code once more; or the board has restarted unseen, and that is told.
+
+The encoder is no `Kit` (see `session.errands`), though sent like one: a kit is looked for in an execution of its own
+before its first use, and named by a hash. The first evaluation on a board that has the encoder would take two round
+trips, and each one carry more bytes. Small heaps get another one, which a kit has not.
 """
 
 from __future__ import annotations
