@@ -79,16 +79,17 @@ Installations: TypeAlias = tuple[Installed, ...]
 class Observed:
     """What all instruments make of one operation, none of whose errors get out."""
 
-    __slots__ = ("_began", "_observations")
+    __slots__ = ("_began", "_observations", "_operation")
 
     def __init__(self, instruments: Installations, operation: Operation) -> None:
         self._began = time.perf_counter()
+        self._operation = operation
         self._observations: list[Observation] = []
         for installed in instruments:
             try:
                 observation = installed.instrument.begin(operation)
             except Exception:  # noqa: BLE001  others' code: nothing of it may end an operation
-                _complain(installed.instrument)
+                self._complain(installed.instrument)
             else:
                 if observation is not None:
                     self._observations.append(observation)
@@ -99,7 +100,7 @@ class Observed:
             try:
                 observation.granted(sessions, waited)
             except Exception:  # noqa: BLE001  as above
-                _complain(observation)
+                self._complain(observation)
 
     def ended(self, error: BaseException | None) -> None:
         """See `Observation`. The first one ended is the last one told, as with blocks in blocks."""
@@ -109,7 +110,12 @@ class Observed:
             try:
                 observation.ended(duration, error)
             except Exception:  # noqa: BLE001  as above
-                _complain(observation)
+                self._complain(observation)
+
+    def _complain(self, of: object) -> None:
+        _, device, session, generation, _ = self._operation
+        about = {"device": device, "session": session, "generation": generation}
+        _log.exception("the instrument %r failed; the operation goes on", of, extra=about)
 
 
 async def observed(instruments: Installations, operation: Operation, work: Awaitable[_T]) -> _T:
@@ -145,7 +151,3 @@ async def observed_pieces(
 def without(instruments: Installations, installed: Installed) -> Installations:
     """Return them but for one."""
     return tuple(other for other in instruments if other is not installed)
-
-
-def _complain(of: object) -> None:
-    _log.exception("the instrument %r failed; the operation goes on", of)

@@ -20,6 +20,8 @@ from belay_py.devices.sightings import Sighting, Verdict, locate, named
 from belay_py.errors import ConnectionFailed, DeviceNotFound, IdentityChanged
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from belay_py.devices.discovery import Comports, DeviceInfo
 
 _log = logging.getLogger(__name__)
@@ -93,14 +95,18 @@ class Whereabouts:
         port = self.named if device is here and self._search is None else device.port
         return Place(port, Sighting.of(device, devices), is_listed=True)
 
-    def recognise(self, place: Place, unique_id: str | None) -> None:
-        """Note that a board was connected at ``place``. Raises `IdentityChanged` when it is not the one of before."""
+    def recognise(self, place: Place, unique_id: str | None, about: Mapping[str, object] | None = None) -> None:
+        """Note that a board was connected at ``place``; ``about`` is what records of the log carry.
+
+        Raises `IdentityChanged` when it is not the one of before.
+        """
         before = self.known
         if makes_its_board(self.named):
             return
         self.verify(unique_id)
         if place.port != self.port and before != Known():
-            _log.info("%s: the board that was at %s is at %s now", self.named, self.port, place.port)
+            what = "%s: the board that was at %s is at %s now"
+            _log.info(what, self.named, self.port, place.port, extra=about)
         self.port = place.port
         self.told = False
         self.known = Known(unique_id or before.unique_id, place.sighting or before.sighting)

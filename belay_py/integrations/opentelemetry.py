@@ -104,7 +104,7 @@ class Telemetry:
         span = self._tracer.start_span(
             f"{operation.kind} {operation.device_id}".rstrip(),
             parent,
-            trace.SpanKind.CLIENT,
+            trace.SpanKind.INTERNAL if operation.kind == "lease" else trace.SpanKind.CLIENT,  # it asks no board
             {name: value for name, value in _attributes(operation) if value},
         )
         return _Watched(self._shared, operation, span, _living(current), parent)
@@ -121,8 +121,8 @@ class Telemetry:
     def _parent(self, operation: Operation, current: Context) -> Context:
         """Return the context of the span above.
 
-        The blocking face's calls run in contexts of their own, which do not see that a lease was taken in an earlier
-        one; a span that the user has begun since stands nearer than the lease.
+        Another thread or task than the one that took a lease does not see that in its context, and may use its boards
+        all the same; a span that the user has begun there stands nearer than the lease.
         """
         ours = _watched_in(current)
         if ours is not None and ours.is_over:
@@ -160,6 +160,9 @@ class _Shared:
         self.durations = histogram("belay.client.operation.duration", "How long operations took, waiting included")
         self.connects = histogram("belay.client.connection.create_time", "How long connecting took")
         self.waits = histogram("belay.client.connection.wait_time", "From asking for a lease to having its boards")
+        self.timeouts = meter.create_counter(
+            "belay.client.connection.timeouts", "{timeout}", "Leases whose boards were not free before the deadline"
+        )
         self.uses = histogram("belay.client.connection.use_time", "How long leases were held")
 
 
@@ -210,6 +213,8 @@ class _Watched:
                 if shared.leases.get(session_id) is self:
                     del shared.leases[session_id]
                 shared.uses.record(max(0.0, duration - self._waited), {_DEVICE: device_id})
+            if attributes.get(_ERROR) == "DeviceBusy":
+                shared.timeouts.add(1, {_DEVICE: operation.device_id})
             return
         attributes[_DEVICE] = operation.device_id
         if operation.kind in _CONNECTS:

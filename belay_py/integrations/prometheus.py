@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from belay_py.errors import NotSupported, SettingsError
 from belay_py.lifecycle import DeviceSessionState
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from prometheus_client.registry import CollectorRegistry
 
     from belay_py.manager.statistics import DeviceStatistics, ManagerStatistics
+
+
+REMEMBERED: Final = 600.0
+"""Seconds that the counters of a device are shown after it was removed: the next scrape is to see its last ones."""
 
 
 class HasStatistics(Protocol):
@@ -109,6 +113,11 @@ class BelayCollector:
     def __init__(self, manager: HasStatistics, *, namespace: str = "belay") -> None:
         if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", namespace):
             raise SettingsError(f"the namespace is {namespace!r}; it must be a name: letters, digits, underscores")
+        if not callable(getattr(manager, "statistics", None)):  # a session's is a property
+            raise SettingsError(
+                f"what is to be exposed is {manager!r}; it must be a manager: DeviceSessionManager() keeps one device "
+                "as well as many"
+            )
         self._manager = manager
         self._namespace = namespace
 
@@ -132,16 +141,25 @@ class BelayCollector:
         yield self._histogram("lease_wait_seconds", "From asking for a lease to having its boards", [
             ([], now.BOUNDS, now.lease_waits, now.lease_wait_time)
         ])  # fmt: skip
+        yield self._histogram("lease_hold_seconds", "How long leases were held that came back", [
+            ([], now.HOLDS, now.lease_holds, now.lease_hold_time)
+        ])  # fmt: skip
         yield self._histogram("session_lifetime_seconds", "How long sessions lived that are over for good", [
             ([], now.LIFETIMES, now.session_lifetimes, now.session_time)
         ])  # fmt: skip
-        yield from self._devices(now.devices)
+        yield from self._devices({
+            key: device for key, device in now.devices.items() if device.gone_for < REMEMBERED
+        })  # fmt: skip
 
     def _by_words(self, now: ManagerStatistics) -> Iterator[Metric]:
         disconnects = self._counter("disconnects", "Connections that have ended, by the reason", "reason")
         for reason, count in now.closed.items():
             disconnects.add_metric([reason], count)
         yield disconnects
+        failures = self._counter("lease_failures", "Leases that came to nothing, by what was raised", "outcome")
+        for outcome, count in now.lease_failures.items():
+            failures.add_metric([outcome], count)
+        yield failures
         states = [device.state for device in now.devices.values()]
         yield self._gauge(
             "sessions",

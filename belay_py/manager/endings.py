@@ -47,7 +47,7 @@ class Endings:
         lost, effects = pool.plan.bar(key)
         pool.admission.refuse(lost, pool.admission.why_barred[key])
         pool.admission.perform(effects)
-        await asyncio.shield(pool.spawn(self._remove(member, grace), f"{key} is removed"))
+        await asyncio.shield(pool.spawn(self._remove(member, grace), f"{key} is removed", member))
 
     async def _remove(self, member: Member, grace: float) -> None:
         try:
@@ -59,7 +59,7 @@ class Endings:
 
     async def discard(self, member: Member) -> None:
         """Close a session at once, whoever has it, and forget its device."""
-        await asyncio.shield(self._pool.spawn(self._discard(member, "requested"), f"{member.key} is discarded"))
+        await asyncio.shield(self._pool.spawn(self._discard(member, "requested"), f"{member.key} is discarded", member))
 
     async def _discard(self, member: Member, reason: DisconnectReason, steps: Steps | None = None) -> None:
         pool = self._pool

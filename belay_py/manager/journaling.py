@@ -18,6 +18,7 @@ from belay_py import events
 from belay_py.devices.identity import makes_its_board
 from belay_py.errors import ConnectionFailed
 from belay_py.manager.threads import Threads
+from belay_py.session.about import About
 
 if TYPE_CHECKING:
     from belay_py.journal import Journal, LeftBehind
@@ -54,7 +55,7 @@ class Journaling:
         self._entered: weakref.WeakSet[DeviceSession] = weakref.WeakSet()
         pool.observers.append(self._note)
         for left in self.found:
-            _log.warning("%s", left)
+            _log.warning("%s", left, extra=_about(left))
 
     @property
     def found(self) -> tuple[LeftBehind, ...]:
@@ -141,3 +142,10 @@ class Journaling:
     def end_at_once(self) -> None:
         """The same, blocking."""
         self._journal.close(_HANDED_OVER if self._pool.handing_over else _CLOSED, LONGEST_END)
+
+
+def _about(left: LeftBehind) -> About:
+    devices = [session.device_id for session in left.sessions] + [lease.device_id for lease in left.leases]
+    one = left.sessions[0] if len(left.sessions) == 1 else None
+    named = ", ".join(dict.fromkeys(devices))
+    return About(device_id=named) if one is None else About(one.session_id, named, one.generation)

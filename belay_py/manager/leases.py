@@ -164,13 +164,14 @@ class Lease(Generic[_T]):
         self._pool.require_here()
         if self.lease_id:
             raise BelayError("this lease was taken already; make another one with manager.lease()")
-        if not self._pool.instruments:
-            return await self._acquire()
-        self._observed = watch_lease(self._pool, self.claim)
+        if self._pool.instruments:
+            self._observed = watch_lease(self._pool, self.claim)
         try:
             return await self._acquire()
         except BaseException as error:  # it goes on
-            self._observed.ended(error)
+            self._pool.counters.lease_failed(error)
+            if self._observed is not None:
+                self._observed.ended(error)
             raise
 
     async def _acquire(self) -> _T:
@@ -260,8 +261,10 @@ class Lease(Generic[_T]):
         pool.counters.leases_released += 1
         if pool.journaling is not None:
             pool.journaling.lease_ended(self)
+        held = pool.time() - self.since
+        if held >= 0.0:  # else it never had its boards
+            pool.counters.lease_holds.add(held)
         if self.is_reported:
-            held = pool.time() - self.since
             _log.info(
                 "%s: the lease taken at %s came back after %g s",
                 self.claim.wants,
@@ -274,10 +277,12 @@ class Lease(Generic[_T]):
             group.leave()
             if group.refuse() and seat.options.checkin != "leave":
                 member = pool.members[seat.device_id]
-                pool.spawn(stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease")
+                pool.spawn(
+                    stop(member, seat, group, "its lease"), f"{member.key} is stopped at the end of its lease", member
+                )
             # Before it had its boards, nobody was told that it had begun.
             if seat._listeners.wanted and self.since < math.inf:  # noqa: SLF001  the two halves of a lease
-                self._tell(seat, events.LeaseReleased, held=pool.time() - self.since, leaked=self.is_reported)
+                self._tell(seat, events.LeaseReleased, held=held, leaked=self.is_reported)
             group.end_inside()
             group.end()
         if self._observed is not None and self.since < math.inf:  # else it fails, or gets another board

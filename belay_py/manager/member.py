@@ -236,7 +236,7 @@ class Member:
                     self._preparing = None
                     if group.refuse():
                         left = stop(self, session, group, "on_connect")
-                        self._pool.spawn(left, f"{self.key} is stopped at the end of on_connect")
+                        self._pool.spawn(left, f"{self.key} is stopped at the end of on_connect", self)
         except BelayError:
             raise
         except TimeoutError as error:
@@ -281,7 +281,7 @@ class Member:
             case events.SessionError():
                 self.was_lost = True
                 pool.passing_over.begin(self)
-                pool.spawn(self._closed_after_error(), f"{self.key} closes after an error")
+                pool.spawn(self._closed_after_error(), f"{self.key} closes after an error", self)
             case events.SessionDisposed():
                 self.standing.keeper = None  # it is connected no more, whoever still has it
                 self.session = None

@@ -127,19 +127,19 @@ class Pool:
         if _running_loop() is not self.loop:
             raise BelayError("this manager belongs to another event loop; make one in each, or use belay_py.sync")
 
-    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
-        """Run something in the background; what it raises is logged."""
-        task = self.loop.create_task(self._logged(work, name), name=f"belay {name}")
+    def spawn(self, work: Coroutine[None, None, None], name: str, member: Member | None = None) -> asyncio.Task[None]:
+        """Run something in the background, for a device or for all; what it raises is logged."""
+        task = self.loop.create_task(self._logged(work, name, member), name=f"belay {name}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         task.add_done_callback(lambda _: work.close())  # a loop that is shut down may cancel it before it begins
         return task
 
-    async def _logged(self, work: Coroutine[None, None, None], name: str) -> None:
+    async def _logged(self, work: Coroutine[None, None, None], name: str, member: Member | None) -> None:
         try:
             await work
         except Exception:  # noqa: BLE001  nobody waits for it, so the log is where it is told
-            _log.exception("%s: failed", name)
+            _log.exception("%s: failed", name, extra=None if member is None else member.about)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -232,7 +232,9 @@ class Pool:
             reset = member.options.checkin == "soft_reset" and claim.kind is Kind.LEASE
             if (reset or not member.is_prepared) and member.is_usable:
                 kept = self.plan.keep(claim, member.key, Kind.UPKEEP, self.time())
-                self.spawn(self._renew(member, kept, reset=reset), f"{member.key} is made ready for its next owner")
+                self.spawn(
+                    self._renew(member, kept, reset=reset), f"{member.key} is made ready for its next owner", member
+                )
                 return
         self.admission.release(claim, member.key)
         if member.session is None:
@@ -262,11 +264,12 @@ class Pool:
 
     def close_board(self, member: Member, claim: Claim, reason: DisconnectReason) -> asyncio.Task[None]:
         """Disconnect a board that ``claim`` holds for it, in the background, and release the claim."""
-        return self.spawn(self._disconnect(member, claim, reason), f"{member.key} is closed ({reason})")
+        return self.spawn(self._disconnect(member, claim, reason), f"{member.key} is closed ({reason})", member)
 
     async def _disconnect(self, member: Member, claim: Claim, reason: DisconnectReason) -> None:
         try:
             if member.session is not None:
+                _log.info("%s: is disconnected now: %s", member.key, reason, extra=member.about)
                 await member.session._link.disconnect(reason)  # noqa: SLF001  the manager gives a reason
         finally:
             self.admission.release(claim, member.key)

@@ -55,7 +55,7 @@ class Reconnection:
             return
         self._series[member] = series = _Series(self._pool, member)
         member.is_awaited = True
-        self._pool.spawn(self._run(member, series), f"{member.key} is connected again")
+        self._pool.spawn(self._run(member, series), f"{member.key} is connected again", member)
         self._lookout.watch(member)
 
     def _is_lost(self, member: Member) -> bool:

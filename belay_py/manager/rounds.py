@@ -112,7 +112,7 @@ class Rounds:
             board.not_before = now + _AGAIN
             return False
         work = self._ask(board, claim, functools.partial(question, board), what)
-        self._pool.spawn(work, f"{what} of {board.member.key}")
+        self._pool.spawn(work, f"{what} of {board.member.key}", board.member)
         return True
 
     async def _ask(self, board: _Board, claim: Claim, question: Callable[[], Awaitable[None]], what: str) -> None:

@@ -143,6 +143,7 @@ class Shutdown(Endings):
                 f"session {member.key}",
                 functools.partial(self._discard, member, "shutdown", steps),
                 self.longest(member),
+                member.about,
             )
             for member in members
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from belay_py.manager.counters import BOUNDS, LIFETIMES
+from belay_py.manager.counters import BOUNDS, HOLDS, LIFETIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,8 @@ class DeviceStatistics:
     """Which connection its session has; 0 is none yet."""
     known: bool
     """Whether the manager still knows it: the numbers of 1,000 others are kept."""
+    gone_for: float
+    """For how many seconds it has been known no more; 0 while it is."""
     in_use: bool
     """Whether a lease or a call has its board."""
     quarantined: bool
@@ -46,6 +48,8 @@ class ManagerStatistics:
     """Of the histograms: the nth number counts what took up to so many seconds, the last one what took longer."""
     LIFETIMES: ClassVar[tuple[float, ...]] = LIFETIMES
     """The same for ``session_lifetimes``."""
+    HOLDS: ClassVar[tuple[float, ...]] = HOLDS
+    """The same for ``lease_holds``."""
 
     sessions_created: int
     sessions_disposed: int
@@ -69,9 +73,15 @@ class ManagerStatistics:
     leases_granted: int
     leases_released: int
     leases_leaked: int
+    lease_failures: Mapping[str, int]
+    """Leases that came to nothing, by what was raised: words as those of `SessionStatistics.failures`."""
     lease_wait_time: float
     """From asking for a lease to having its boards, ready."""
     lease_waits: tuple[int, ...]
+    lease_hold_time: float
+    """How long those were held that came back, together."""
+    lease_holds: tuple[int, ...]
+    """How many of them were held how long: a histogram over ``HOLDS``."""
     calls: int
     """Uses of a board outside of leases."""
     evictions: int

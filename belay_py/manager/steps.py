@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from belay_py.errors import BelayError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
+    from belay_py.session.about import About
+
 _log = logging.getLogger(__name__)
+
+Step: TypeAlias = "tuple[str, Callable[[], Awaitable[object]], float, About | None]"
+"""What `Steps.take` takes."""
 
 _IN_A_HURRY: Final = 0.5  # seconds for each step that is left; closing a real port takes a tenth of one
 _PATIENCE: Final = 0.2  # seconds of those: code that stops at Ctrl-C has stopped by then
@@ -39,11 +44,13 @@ class Steps:
         if not self._in_a_hurry.done():
             self._in_a_hurry.set_result(None)
 
-    async def take(self, name: str, work: Callable[[], Awaitable[object]], limit: float) -> None:
-        """Do one thing within ``limit`` seconds. What it raises is logged."""
+    async def take(
+        self, name: str, work: Callable[[], Awaitable[object]], limit: float, about: About | None = None
+    ) -> None:
+        """Do one thing within ``limit`` seconds. What it raises is logged, ``about`` a session or none."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        step = _Step(name, work)
+        step = _Step(name, work, about)
         task = loop.create_task(step.run(), name=f"belay {name}")
         await self._wait(task, limit)
         if task.cancelled() and not step.begun:  # a loop that is shut down cancels what it finds, but nothing later
@@ -51,15 +58,15 @@ class Steps:
             await self._wait(task, limit)
         took = loop.time() - began
         if not task.done():
-            _log.error("closing: %s: not done after %.3g s, and left undone", name, took)
+            _log.error("closing: %s: not done after %.3g s, and left undone", name, took, extra=about)
             task.cancel()
             await self._until({task}, asyncio.get_running_loop().time() + _LAST_MOMENT)
         elif task.cancelled():
-            _log.warning("closing: %s: was cancelled", name)
+            _log.warning("closing: %s: was cancelled", name, extra=about)
         elif task.result():
-            _log.info("closing: %s: done in %.3f s", name, took)
+            _log.info("closing: %s: done in %.3f s", name, took, extra=about)
 
-    async def take_together(self, steps: Iterable[tuple[str, Callable[[], Awaitable[object]], float]]) -> None:
+    async def take_together(self, steps: Iterable[Step]) -> None:
         """Do several things at the same time."""
         loop = asyncio.get_running_loop()
         wanted = {loop.create_task(self.take(*step), name=f"belay bounds {step[0]}"): step for step in steps}
@@ -107,9 +114,10 @@ class Steps:
 class _Step:
     """One step on its way."""
 
-    def __init__(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, name: str, work: Callable[[], Awaitable[object]], about: About | None) -> None:
         self._name = name
         self._work = work
+        self._about = about
         self.begun = False
 
     async def run(self) -> bool:
@@ -118,9 +126,9 @@ class _Step:
         try:
             await self._work()
         except BelayError as error:
-            _log.error("closing: %s: failed: %s", self._name, error)
+            _log.error("closing: %s: failed: %s", self._name, error, extra=self._about)
         except (Exception, SystemExit):  # noqa: BLE001  an application's step may raise anything, and the rest go on
-            _log.exception("closing: %s: failed", self._name)
+            _log.exception("closing: %s: failed", self._name, extra=self._about)
         else:
             return True
         return False

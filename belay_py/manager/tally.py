@@ -37,7 +37,10 @@ class Tally:
         """What all sessions have done that are over."""
         self._over_of: dict[str, SessionStatistics] = {}
         """The same by their devices."""
+        self._forgotten_at: dict[str, float] = {}
+        """When those of them were forgotten that are known no more, on the loop's clock."""
         pool.observers.append(self._note)
+        pool.forgetting.append(lambda member: self._note_forgotten(member.key))
 
     def _note(self, event: events.SessionEvent, member: Member) -> None:
         match event:
@@ -66,10 +69,17 @@ class Tally:
         done, over_of = session.statistics, self._over_of
         self._over = added(self._over, done)
         over_of[key] = added(over_of.pop(key, nothing()), done)  # at the end: the others are older
+        if key not in self._pool.members:
+            self._note_forgotten(key)
         if len(over_of) > KEPT:
             oldest = next((name for name in over_of if name not in self._pool.members), None)
             if oldest is not None:
                 del over_of[oldest]
+                self._forgotten_at.pop(oldest, None)
+
+    def _note_forgotten(self, key: str) -> None:
+        if key in self._over_of:
+            self._forgotten_at[key] = self._pool.time()
 
     def _device(self, key: str) -> DeviceStatistics:
         pool = self._pool
@@ -81,6 +91,7 @@ class Tally:
             state=None if session is None else session.state,
             generation=0 if session is None else session.generation,
             known=member is not None,
+            gone_for=0.0 if member is not None else pool.time() - self._forgotten_at[key],
             in_use=holder is not None and holder.kind in USES,
             quarantined=key in pool.quarantined,
             finding=None if member is None else member.finding,
@@ -111,8 +122,11 @@ class Tally:
             leases_granted=counters.leases_granted,
             leases_released=counters.leases_released,
             leases_leaked=counters.leases_leaked,
+            lease_failures=MappingProxyType(dict(counters.lease_failures)),
             lease_wait_time=counters.lease_waits.total,
             lease_waits=tuple(counters.lease_waits.buckets),
+            lease_hold_time=counters.lease_holds.total,
+            lease_holds=tuple(counters.lease_holds.buckets),
             calls=counters.calls,
             evictions=counters.evictions,
             heartbeats=counters.heartbeats,

@@ -46,7 +46,7 @@ async def warm_up(pool: Pool, keys: Iterable[str], progress: Progress | None = N
             try:
                 progress(done, len(members), member.key, error)
             except Exception:  # noqa: BLE001  others' code: nothing of it may end the warm-up
-                _log.exception("the progress callback %r of a warm-up failed", progress)
+                _log.exception("the progress callback %r of a warm-up failed", progress, extra=member.about)
 
     async with asyncio.TaskGroup() as group:
         for member in members:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from belay_py.protocol.codes import CTRL_D, FRIENDLY_PASTE_BANNER, RAW_BANNER, RAW_PASTE, RAW_PASTE_REFUSED
+from belay_py.protocol.codes import CTRL_A, CTRL_D, FRIENDLY_PASTE_BANNER, RAW_BANNER, RAW_PASTE, RAW_PASTE_REFUSED
 
 _END = b"\x04>"
 _CLEAN_END = b"\x04\x04>"
@@ -120,6 +120,8 @@ class MarkedResponse:
         self.doubtful = False
         """Whether the fence must be sent, or has been."""
         self._fence_nonces = [fence.encode()]
+        self._banners = 0
+        """How many the latest fence asks for before its reply."""
         self._marker = marker.encode()
         self.end = self._marker + _CLEAN_END
         """What a response without an exception ends in."""
@@ -135,9 +137,16 @@ class MarkedResponse:
         return RAW_PASTE + b"{}['%s']" % self._fence_nonces[-1] + CTRL_D
 
     def fence_again(self, nonce: str) -> bytes:
-        """Return another fence, to send behind a Ctrl-C: on USB that clears the board's input, a fence included."""
+        """Return another fence, to send behind a Ctrl-C: on USB that clears the board's input, a fence included.
+
+        Replies without a nonce, of a board that has no memory for one, look all alike. So when one of them has come, a
+        number of Ctrl-A goes before each further fence, another number for each: a banner is a constant of the board's.
+        """
         self._fence_nonces.append(nonce.encode())
-        return self.fence
+        if self._buffer.find(_STARVED, self._doubted) < 0:
+            return self.fence
+        self._banners += 2  # a board without raw-paste adds one of its own
+        return CTRL_A * self._banners + self.fence
 
     def _find_fence_reply(self, whole: bytes) -> tuple[int, int] | None:
         """Return where the replies to all fences begin and end; the last one is answered in any case."""
@@ -147,13 +156,18 @@ class MarkedResponse:
         if replies[-1] is not None:
             return min(start for start, _ in filter(None, replies)), replies[-1][1]
         # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on
-        # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply, unless
-        # several are owed, which look all alike.
-        return self._find_reply(whole, _STARVED_REPLY) if len(replies) == 1 else None
+        # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply; where
+        # several are owed, behind the last one's banners only.
+        first = self._find_reply(whole, _STARVED_REPLY)
+        if first is None or len(replies) == 1:
+            return first
+        last = self._find_reply(whole, _STARVED_REPLY, self._banners) if self._banners else None
+        return None if last is None else (min(first[0], last[0]), last[1])
 
-    def _find_reply(self, whole: bytes, reply: bytes) -> tuple[int, int] | None:
+    def _find_reply(self, whole: bytes, reply: bytes, banners: int = 0) -> tuple[int, int] | None:
         # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest.
-        found = re.compile(_REPLY_HEADER + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
+        before = b"(?:%s){%d}" % (RAW_BANNER, banners)
+        found = re.compile(before + _REPLY_HEADER + reply + rb"\x04>", re.DOTALL).search(whole, self._doubted)
         return None if found is None else found.span()
 
     def receive(self, data: bytes) -> bytes | None:

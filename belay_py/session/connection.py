@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from belay_py.options import DeviceSessionOptions
+    from belay_py.session.about import About
     from belay_py.session.info import BoardInfo
     from belay_py.session.restarting import RestartAtConnect
     from belay_py.session.statistics import Counters
@@ -57,7 +58,7 @@ async def open_connection(
     limit = _seconds_left(deadline)
     channel = Channel(chunk=how.chunk, pace=how.pace, on_lost=on_lost, counters=counters)
     try:
-        await open_port(options, channel, deadline)
+        await open_port(options, channel, deadline, None if counters is None else counters.about)
         if restart == "lines":
             await channel.reset_chip(await profile_of(options.port, how.profile))
         baudrate = options.baudrate if how.integrity else None
@@ -80,10 +81,13 @@ async def open_connection(
     return Connection(channel, board, reply.round_trip)
 
 
-async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline: float) -> None:
+async def open_port(
+    options: DeviceSessionOptions, receiver: Receiver, deadline: float, about: About | None = None
+) -> None:
     """Open the port that ``options`` describe, and connect ``receiver`` to it. Nothing is sent.
 
-    Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or `SettingsError` for a trace that cannot be written.
+    ``about`` is what records of the log carry. Raises `DeviceNotFound`, `DeviceBusy`, `ConnectionFailed`, or
+    `SettingsError` for a trace that cannot be written.
     """
     how = options.communication
     limit = _seconds_left(deadline)
@@ -97,7 +101,7 @@ async def open_port(options: DeviceSessionOptions, receiver: Receiver, deadline:
             else:
                 from belay_py.transports.tracing import open_traced  # noqa: PLC0415  only who traces pays for it
 
-                await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace))
+                await open_traced(open_transport, options.port, receiver, link, os.fspath(options.trace), about=about)
     except TimeoutError:
         raise ConnectionFailed(_slow_opening(options, limit)) from None
 

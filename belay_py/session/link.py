@@ -123,8 +123,9 @@ class Link:
             raise
 
     def _stranger(self, place: Place, connection: Connection) -> IdentityChanged | None:
+        standing = self._standing
         try:
-            self._standing.whereabouts.recognise(place, connection.board.unique_id)
+            standing.whereabouts.recognise(place, connection.board.unique_id, standing.counters.about)
         except IdentityChanged as error:
             return error
         return None
@@ -207,6 +208,8 @@ class Link:
             self._lifecycle.fire("lose")
             standing.counters.link_errors += not channel.chip_was_reset
             reason: events.DisconnectReason = "requested" if channel.chip_was_reset else "unexpected"
+            about = standing.counters.about
+            _log.info("%s: the link has ended: %s", about.device_id, standing.trouble, extra=about)
             self._listeners.emit(events.SessionDisconnected, reason=reason, error=error)
 
     # -- internals ----------------------------------------------------------------------------------------------

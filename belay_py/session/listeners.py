@@ -15,7 +15,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from belay_py.events import SessionEvent, StateChanged
-from belay_py.session.about import about
+from belay_py.session.about import About, about
 from belay_py.session.group import leave_all_groups
 from belay_py.session.observable import Choosy, checked_listener
 
@@ -121,6 +121,8 @@ class _Subscription:
         self._waiting: deque[tuple[SessionEvent, Awaitable[None]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._missed = 0
+        self._missed_of: About | None = None
+        """Whose event was missed last."""
 
     def deliver(self, event: SessionEvent) -> None:
         if not isinstance(event, self._kinds) or (self._wants is not None and not self._wants(event)):
@@ -148,6 +150,7 @@ class _Subscription:
                 extra=about(event.session),
             )
         self._missed += 1
+        self._missed_of = about(event.session)
 
     async def _drain(self) -> None:
         """Run what an asynchronous listener has to do, one event after the other."""
@@ -165,7 +168,12 @@ class _Subscription:
         finally:
             self._task = None
             if self._missed:
-                _log.warning("the listener %r was too slow and missed %d events", self._listener, self._missed)
+                _log.warning(
+                    "the listener %r was too slow and missed %d events",
+                    self._listener,
+                    self._missed,
+                    extra=self._missed_of,
+                )
                 self._missed = 0
             for _, awaitable in self._waiting:
                 close = getattr(awaitable, "close", None)

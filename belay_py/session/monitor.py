@@ -99,7 +99,9 @@ class Monitoring:
 
     async def _open_port(self, listener: _Listener, deadline: float) -> None:
         place = await find_place(self._standing.whereabouts, deadline)
-        await open_port(dataclasses.replace(self._standing.options, port=place.port), listener, deadline)
+        standing = self._standing
+        options = dataclasses.replace(standing.options, port=place.port)
+        await open_port(options, listener, deadline, standing.counters.about)
 
     def _require_no_connection(self) -> None:
         state = self._standing.lifecycle.state

@@ -10,7 +10,7 @@ from belay_py.errors import SessionClosed
 from belay_py.manager.leases import LeasedSession
 from belay_py.options import check_function
 from belay_py.session.group import innermost
-from belay_py.sync.face import Face, call, in_a_thread, is_asynchronous
+from belay_py.sync.face import Face, in_a_thread, is_asynchronous
 from belay_py.sync.session import DeviceSession
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from belay_py.manager import leases as asynchronous
     from belay_py.session import session as asynchronous_session
-    from belay_py.session.group import Group
 
 _T = TypeVar("_T")
 
@@ -34,7 +33,8 @@ class Lease(Face, Generic[_T]):
     def __init__(self, lease: asynchronous.Lease[Any]) -> None:
         super().__init__()
         self._lease = lease
-        self._groups: list[Group] = []
+        self._context: contextvars.Context | None = None
+        """That of the latest call, on its way back to the thread that made it."""
 
     def __repr__(self) -> str:
         return f"<sync {repr(self._lease)[1:]}"
@@ -59,15 +59,11 @@ class Lease(Face, Generic[_T]):
         """See `belay_py.Lease.acquire`. This thread's calls on the manager's own sessions belong to the lease then."""
         fresh = not self._lease.lease_id
         try:
-            sessions = self._run(self._lease.acquire())
-            several = isinstance(sessions, tuple)
-            seats = sessions if several else (sessions,)
-            # The call that took it has joined in a context of its own.
-            self._groups = [seat._lease_group for seat in seats]  # noqa: SLF001  the two faces of one lease
-            for group in self._groups:
-                group.join()
-            faces = tuple(map(_face, seats))
-            return faces if several else faces[0]  # type: ignore[return-value]  # as the asynchronous one has it
+            sessions = self._run(self._acquire())
+            self._come_back()
+            if isinstance(sessions, tuple):
+                return tuple(map(_face, sessions))  # type: ignore[return-value]  # as the asynchronous one has it
+            return _face(sessions)  # type: ignore[return-value]  # as above
         except BaseException:  # it goes on
             if fresh:
                 self.release()  # Ctrl-C may have come right after it was granted
@@ -75,10 +71,29 @@ class Lease(Face, Generic[_T]):
 
     def release(self) -> None:
         """See `belay_py.Lease.release`. Does nothing in a forked child, and when the program is ending."""
-        self._end(lambda: call(self._lease.release))
-        groups, self._groups = self._groups, []
-        for group in groups:
-            group.leave()
+        try:
+            self._end(self._release)
+        finally:
+            self._come_back()
+
+    async def _acquire(self) -> Any:
+        sessions = await self._lease.acquire()
+        self._context = contextvars.copy_context()
+        return sessions
+
+    async def _release(self) -> None:
+        self._lease.release()
+        self._context = contextvars.copy_context()
+
+    def _come_back(self) -> None:
+        """Take what a call has set in its context variables into this thread's, as if it had been awaited here.
+
+        That is the group of operations that the lease is, and the span that a tracer has begun for it.
+        """
+        context, self._context = self._context, None
+        for variable, value in () if context is None else context.items():
+            if variable.get(None) is not value:
+                variable.set(value)
 
 
 def _face(session: LeasedSession) -> DeviceSession:

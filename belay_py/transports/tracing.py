@@ -27,6 +27,8 @@ from belay_py.transports.base import SupportsLines
 from belay_py.transports.traces import Piece, TracedLink, read_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from belay_py.transports.base import LinkOptions, Opener, Receiver, Transport
 
 __all__ = ["Piece", "TracedLink", "TracedTransport", "open_traced", "read_trace"]
@@ -39,14 +41,22 @@ _MODE = 0o600
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-async def open_traced(opener: Opener, port: str, receiver: Receiver, options: LinkOptions, path: str) -> Transport:
+async def open_traced(
+    opener: Opener,
+    port: str,
+    receiver: Receiver,
+    options: LinkOptions,
+    path: str,
+    *,
+    about: Mapping[str, object] | None = None,
+) -> Transport:
     """Open ``port`` with ``opener`` and write what goes over it to ``path``, after what is there already.
 
     Returns the transport that ``receiver`` meets, which writes the trace too. Raises `SettingsError` for a file that
     cannot be written, and what ``opener`` raises. A disk that fills up later ends the trace and not the link; the log
-    says so.
+    says so, in a record that carries ``about``.
     """
-    trace = _Trace(path)
+    trace = _Trace(path, about)
     trace.event(
         "opened",
         port=port,
@@ -73,8 +83,9 @@ async def open_traced(opener: Opener, port: str, receiver: Receiver, options: Li
 class _Trace:
     """The open file of one link. Each line is handed to the system at once: a killed process loses none."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, about: Mapping[str, object] | None) -> None:
         self._path = path
+        self._about = about
         self._link = secrets.token_hex(8)
         self._start = time.perf_counter()
         try:
@@ -119,7 +130,7 @@ class _Trace:
             reason = "the disk is full"
         except OSError as error:
             reason = error.strerror or str(error)
-        _log.warning("the trace in %s ends here (%s); the session goes on", self._path, reason)
+        _log.warning("the trace in %s ends here (%s); the session goes on", self._path, reason, extra=self._about)
         self._close()
 
     def _close(self) -> None:

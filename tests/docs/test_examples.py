@@ -72,7 +72,8 @@ def run(name: str, folder: Path, *arguments: str) -> str:
 
 
 def test_every_example_is_tested() -> None:
-    assert sorted(SHOWN) == sorted(file.name for file in EXAMPLES.glob("*.py"))
+    elsewhere = {"nightly_logger.py"}  # test_nightly_logger.py
+    assert {*SHOWN} | elsewhere == {file.name for file in EXAMPLES.glob("*.py")}
 
 
 @pytest.mark.parametrize("name", SHOWN)

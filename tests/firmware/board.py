@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from .artifacts import Artifacts
@@ -32,9 +33,14 @@ class PicoBoard:
 
     `port` is to be opened like any serial port. It stays when the board resets, as with a USB-to-serial chip on the
     board and unlike the Pico's own USB. Whoever closes it and opens it again finds what the board has said since.
+
+    ``wires`` are jumper wires: pairs of a pin that is driven and the pin that gets its level, 26 to 29 as an analogue
+    one.
     """
 
-    def __init__(self, artifacts: Artifacts, *, boot_timeout: float = BOOT_TIMEOUT) -> None:
+    def __init__(
+        self, artifacts: Artifacts, *, wires: Iterable[tuple[int, int]] = (), boot_timeout: float = BOOT_TIMEOUT
+    ) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the board
         # The master goes to the emulator alone. The slave stays open here too, because a pty whose last slave is closed
         # gives its master EIO: a program that closes the port would switch the board off.
@@ -43,7 +49,10 @@ class PicoBoard:
             tty.setraw(self._slave)  # or the board's output would be echoed to the board
             self.port = os.ttyname(self._slave)
             self._process = subprocess.Popen(
-                [artifacts.node, EMULATOR_HOST, artifacts.emulator, artifacts.boot_rom, artifacts.image, str(master)],
+                [
+                    *(artifacts.node, EMULATOR_HOST, artifacts.emulator, artifacts.boot_rom, artifacts.image),
+                    *(str(master), *(f"{output}-{wired}" for output, wired in wires)),
+                ],
                 stdin=subprocess.PIPE,  # the lifeline: the kernel closes it when this process dies, however it dies
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,

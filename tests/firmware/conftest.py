@@ -12,7 +12,7 @@ from . import artifacts
 from .board import BoardDidNotBoot, PicoBoard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,18 +23,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.firmware)
 
 
-@pytest.fixture(scope="session", params=list(artifacts.IMAGES))
-def pico_board(request: pytest.FixtureRequest) -> Iterator[PicoBoard]:
-    """Give a running board; a test leaves it as it found it, or at least in step, for it is shared."""
+def power_on(version: str, wires: Iterable[tuple[int, int]] = ()) -> PicoBoard:
+    """Give a running board; skip the test where there can be none."""
     try:
-        board = PicoBoard(artifacts.fetch(request.param))
+        return PicoBoard(artifacts.fetch(version), wires=wires)
     except (artifacts.ArtifactsUnavailable, BoardDidNotBoot) as error:
         # On a gate, a skip would look like a pass. A board that has everything and does not boot is a fault anywhere.
         must_run = os.environ.get("CI") or os.environ.get("BELAY_REQUIRE_FIRMWARE")
         if must_run or isinstance(error, BoardDidNotBoot):
             raise
         pytest.skip(str(error))
-    with board:
+
+
+@pytest.fixture(scope="session", params=list(artifacts.IMAGES))
+def pico_board(request: pytest.FixtureRequest) -> Iterator[PicoBoard]:
+    """Give a running board; a test leaves it as it found it, or at least in step, for it is shared."""
+    with power_on(request.param) as board:
         yield board
 
 

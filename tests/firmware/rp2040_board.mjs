@@ -1,6 +1,8 @@
 // A Raspberry Pi Pico without the Pico: the RP2040 emulator rp2040js with its USB serial port on a pty.
 //
-//   node rp2040_board.mjs RP2040JS_DIRECTORY BOOT_ROM FIRMWARE_UF2 PTY_MASTER_FD
+//   node rp2040_board.mjs RP2040JS_DIRECTORY BOOT_ROM FIRMWARE_UF2 PTY_MASTER_FD [OUTPUT-INPUT ...]
+//
+// OUTPUT-INPUT is a jumper wire between two pins; 26 to 29 are the analogue ones.
 //
 // Standard input is a lifeline: it carries nothing, and when it closes this process ends. The pty's end cannot serve as
 // one, because it stays open for as long as any program has the port open.
@@ -11,15 +13,17 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [emulatorDirectory, romFile, imageFile, ptyArgument] = process.argv.slice(2);
+const [emulatorDirectory, romFile, imageFile, ptyArgument, ...wires] = process.argv.slice(2);
 const pty = Number(ptyArgument);
-const { ConsoleLogger, LogLevel, Simulator, USBCDC } = await import(
+const { ConsoleLogger, GPIOPinState, LogLevel, Simulator, USBCDC } = await import(
   pathToFileURL(path.join(emulatorDirectory, 'dist/esm/index.js')).href
 );
 
 const FLASH_BASE = 0x10000000;
 const WATCHDOG_BASE = 0x40058000;
 const USB_PACKET = 64;
+const FIRST_ANALOGUE_PIN = 26;
+const HIGHEST_READING = 4095; // of the 12-bit converter
 // Enough for a full USB frame in either direction; beyond it the other side waits, as on a real bus.
 const BACKLOG = 4096;
 // The longest step of the board's clock: a machine that was suspended shall not fire an hour of timers at once.
@@ -155,6 +159,13 @@ function powerOn(flash) {
     usb.endpointReadDone(serial.outEndpoint, packet);
     readMore();
   }
+
+  for (const [output, wired] of wires.map((wire) => wire.split('-').map(Number)))
+    rp2040.gpio[output].addListener((state) => {
+      const level = state === GPIOPinState.High;
+      rp2040.gpio[wired].setInputValue(level);
+      if (wired >= FIRST_ANALOGUE_PIN) rp2040.adc.channelValues[wired - FIRST_ANALOGUE_PIN] = level ? HIGHEST_READING : 0;
+    });
 
   core.PC = FLASH_BASE; // the ROM's own boot would read the flash through the stubbed controller
   return board;

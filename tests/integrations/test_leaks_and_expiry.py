@@ -39,6 +39,9 @@ async def hours() -> None:
         found = scrape(manager)
         assert (value(found, "leases_overdue"), value(found, "leases_leaked_total")) == (0, 1)
         assert value(found, "oldest_lease_age_seconds") == 0
+        assert value(found, "lease_hold_seconds_sum") == 150
+        assert value(found, "lease_hold_seconds_bucket", le="60.0") == 0
+        assert value(found, "lease_hold_seconds_bucket", le="600.0") == value(found, "lease_hold_seconds_count") == 1
         await manager.create_session("loose", boards["loose"].port, idle_timeout=1e6, **QUIET)
         boards["loose"].lose()
         await asyncio.sleep(1)

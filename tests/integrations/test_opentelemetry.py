@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import math
+import threading
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,8 @@ async def test_a_refused_lease_is_an_error_and_no_lease(traced: Traced) -> None:
 
             await asyncio.create_task(other())
             await session.execute("1")
+    [timeouts] = traced.points()["belay.client.connection.timeouts"]
+    assert (timeouts.value, timeouts.attributes) == (1, {"belay.device.id": "a"})
     assert traced.tree() == [
         "lease a",
         "lease a > other",
@@ -217,10 +220,82 @@ def test_the_tree_of_a_blocking_lease(traced: Traced, port: str) -> None:
         "request",
         "request > lease pump",
         "request > lease pump > execute pump",
-        "request > measure",
-        "request > measure > execute pump",
+        "request > lease pump > measure",
+        "request > lease pump > measure > execute pump",
         "execute pump",
     ]
+
+
+def test_threads_use_the_boards_of_a_blocking_lease_below_it(traced: Traced, port: str) -> None:
+    def work(name: str) -> None:
+        with traced.tracer.start_as_current_span(name):
+            session.execute("pass")
+        session.execute("pass")
+
+    with BlockingManager() as manager:
+        manager.create_session("pump", port)
+        traced.telemetry.instrument(manager)
+        with manager.lease("pump") as session:
+            threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two")]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+    assert sorted(traced.tree()) == [
+        "lease pump",
+        "lease pump > execute pump",
+        "lease pump > execute pump",
+        "one",
+        "one > execute pump",
+        "two",
+        "two > execute pump",
+    ]
+
+
+def test_a_blocking_lease_that_comes_to_nothing_leaves_no_span_behind(traced: Traced, port: str) -> None:
+    with BlockingManager() as manager:
+        manager.create_session("pump", port)
+        traced.telemetry.instrument(manager)
+        with manager.lease("pump") as session:
+            inside = trace.get_current_span()
+            with pytest.raises(DeviceBusy):
+                manager.lease("pump", timeout=0).acquire()
+            assert trace.get_current_span() is inside
+            with pytest.raises(ExecutionError):
+                session.execute("1/0")
+        assert trace.get_current_span() is trace.INVALID_SPAN
+    assert traced.tree() == ["lease pump", "lease pump > lease pump", "lease pump > execute pump"]
+
+
+async def test_tasks_side_by_side_do_not_mix_their_spans_up(traced: Traced) -> None:
+    boards = {name: ScriptedBoard(f"side-{name}") for name in "abc"}
+    async with DeviceSessionManager() as manager:
+        for name, board in boards.items():
+            await manager.create_session(name, board.port)
+        traced.telemetry.instrument(manager)
+
+        async def failing() -> None:
+            async with manager.lease("c"):
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+
+        async def request(name: str) -> None:
+            with traced.tracer.start_as_current_span(f"request {name}"):
+                for _ in range(5):
+                    async with manager.lease(name) as session:
+                        await asyncio.gather(session.execute("1"), session.execute("2"))
+                        with pytest.raises(ZeroDivisionError):
+                            await failing()
+
+        await asyncio.gather(*(request(name) for name in "ab" for _ in range(3)))
+    for line in traced.tree():
+        first, *rest = line.split(" > ")
+        name = first.removeprefix("request ")
+        assert rest in ([], [f"lease {name}"], [f"lease {name}", f"execute {name}"], [f"lease {name}", "lease c"])
+    assert len(traced.tree()) == 6 + 30 * 4
+    ended = [span for span in traced.spans() if span.name == "lease c"]
+    assert {span.status.status_code for span in ended} == {trace.StatusCode.UNSET}  # what a block raises is its own
+    assert {span.kind for span in ended} == {trace.SpanKind.INTERNAL}
 
 
 async def test_metrics_have_the_shapes_of_the_conventions(traced: Traced, port: str) -> None:

@@ -6,15 +6,26 @@ import asyncio
 import re
 import threading
 import urllib.request
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from belay_py import DeviceSessionManager, ExecutionError, SessionTimeout, SettingsError
-from belay_py.integrations.prometheus import BelayCollector, expose
+from belay_py import (
+    BelayError,
+    DeviceBusy,
+    DeviceSession,
+    DeviceSessionManager,
+    ExecutionError,
+    SessionTimeout,
+    SettingsError,
+)
+from belay_py.integrations.prometheus import REMEMBERED, BelayCollector, expose
 from belay_py.manager import in_step
+from belay_py.sync import DeviceSession as BlockingSession
 from belay_py.sync import DeviceSessionManager as BlockingManager
+from belay_py.testing import ScriptedBoard, VirtualClock
 
 from .scraping import parsed, registry_of, scrape, value
 
@@ -121,6 +132,92 @@ def test_a_blocking_manager_is_scraped_from_any_thread(port: str) -> None:
         found = scrape(manager)
         assert value(found, "operations_total", device="pump", outcome="ok") == 1
     assert value(scrape(manager), "sessions_disposed_total") == 1
+
+
+async def test_leases_that_come_to_nothing_are_counted() -> None:
+    board = ScriptedBoard("wanted")
+    async with DeviceSessionManager() as manager:
+        await manager.create_session("pump", board.port)
+        assert value(scrape(manager), "lease_failures_total", outcome="DeviceBusy") == 0
+        async with manager.lease("pump"):
+            with pytest.raises(DeviceBusy):
+                await asyncio.create_task(manager.lease("pump", timeout=0).acquire())
+            waiting = asyncio.create_task(manager.lease("pump").acquire())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        board.silent = True
+        await manager.create_session("mute", board.port + "x", connect=False, connection_timeout=0.01)
+        with pytest.raises(BelayError):
+            await manager.lease("mute").acquire()
+        found = scrape(manager)
+    failures = {labels: count for (name, labels), count in found.items() if name == "belay_lease_failures_total"}
+    assert sum(failures.values()) == 3
+    assert failures[("outcome", "DeviceBusy"),] == failures[("outcome", "CancelledError"),] == 1
+
+
+async def test_a_thousand_replacements_make_no_new_series() -> None:
+    board = ScriptedBoard("replaced")
+    ids = set()
+    async with DeviceSessionManager() as manager:
+        for number in range(1000):
+            session = await manager.create_session("pump", board.port, replace=True, connect=number % 100 == 0)
+            ids.add(session.session_id)
+            if number == 100:
+                before = scrape(manager).keys()
+        assert scrape(manager).keys() == before
+        assert value(scrape(manager), "sessions_disposed_total") == len(ids) - 1 == 999
+        text = generate_latest(registry_of(manager)).decode()
+    assert not any(session_id in text for session_id in ids)
+
+
+def test_a_device_that_was_removed_disappears_and_its_last_counts_are_seen() -> None:
+    VirtualClock.run(removing())
+
+
+async def removing() -> None:
+    boards = {name: ScriptedBoard(f"removed-{name}") for name in ("pump", "valve")}
+    async with DeviceSessionManager() as manager:
+        for name, board in boards.items():
+            await (await manager.create_session(name, board.port)).execute("1")
+        await manager.remove("pump")
+        of_pump = {name for name, labels in scrape(manager) if ("device", "pump") in labels}
+        assert "belay_operations_total" in of_pump
+        assert "belay_device_connected" not in of_pump
+        await asyncio.sleep(REMEMBERED)
+        assert not any(("device", "pump") in labels for _, labels in scrape(manager))
+        assert value(scrape(manager), "operations_total", device="valve", outcome="ok") == 1
+        await (await manager.create_session("pump", boards["pump"].port)).execute("1")
+        found = scrape(manager)
+        assert value(found, "operations_total", device="pump", outcome="ok") == 2  # it goes on where it was
+        assert value(found, "device_connected", device="pump") == 1
+
+
+def test_a_manager_whose_event_loop_is_over_has_numbers() -> None:
+    manager = DeviceSessionManager()
+    board = ScriptedBoard("over")
+
+    async def main() -> None:
+        async with manager:
+            await (await manager.create_session("pump", board.port)).execute("1")
+
+    asyncio.run(main())
+    assert value(scrape(manager), "operations_total", device="pump", outcome="ok") == 1
+    assert value(scrape(manager), "sessions", state="disposed") == value(scrape(manager), "slots_taken") == 0
+
+
+async def test_a_cleanup_takes_the_metrics_of_a_manager_out(registry: CollectorRegistry) -> None:
+    for _ in range(2):
+        async with DeviceSessionManager() as manager:
+            manager.add_cleanup("metrics", expose(manager, registry=registry))
+            assert generate_latest(registry)
+        assert not generate_latest(registry)
+
+
+@pytest.mark.parametrize("kind", [DeviceSession, BlockingSession])
+def test_a_session_is_no_manager(kind: Any, registry: CollectorRegistry) -> None:
+    with pytest.raises(SettingsError, match="must be a manager"):
+        expose(kind("virtual:"), registry=registry)
 
 
 def test_a_manager_that_was_never_used_has_numbers() -> None:

@@ -111,7 +111,8 @@ async def test_a_progress_callback_that_fails_changes_nothing(caplog: pytest.Log
     async with manager:
         assert await manager.warm_up("a", progress=fail) == {}
         assert board.connected
-    assert "the progress callback" in caplog.text
+    [record] = [record for record in caplog.records if "the progress callback" in record.message]
+    assert record.__dict__["device"] == "a"
 
 
 async def test_no_more_are_opened_than_may_be_open() -> None:

@@ -337,7 +337,9 @@ async def test_what_a_killed_process_held_is_reported(path: Path, pty: str, capl
     assert left.process.pid == owner.process.pid
     assert [each.device_id for each in left.sessions] == ["left"]
     assert left.leases == (lease,)
-    [told] = [record.message for record in caplog.records if record.name == "belay_py.manager.journaling"]
+    [record] = [record for record in caplog.records if record.name == "belay_py.manager.journaling"]
+    assert (record.__dict__["device"], record.__dict__["session"]) == ("left", left.sessions[0].session_id)
+    told = record.message
     assert told == str(left)
     assert f"left by process {owner.process.pid} (" in told
     assert f"which died: session of 'left' on {pty}, lease of 'left' since " in told

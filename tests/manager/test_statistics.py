@@ -35,6 +35,7 @@ def recount(manager: DeviceSessionManager, found: ManagerStatistics) -> None:
     assert found.sessions == len(manager)
     assert sum(found.operation_durations) == found.operations
     assert sum(found.lease_waits) <= found.leases_granted
+    assert sum(found.lease_holds) <= found.leases_released
     assert sum(found.session_lifetimes) == found.sessions_disposed
     assert found.slots == sum(place.occupies for place in pool.plan.places.values())
     devices = found.devices
@@ -52,7 +53,7 @@ def must_not_fall(before: ManagerStatistics, after: ManagerStatistics) -> None:
         if item.name in GAUGES:
             continue
         old, new = getattr(before, item.name), getattr(after, item.name)
-        if item.name == "closed":
+        if item.name in {"closed", "lease_failures"}:
             assert all(new[reason] >= count for reason, count in old.items())
         elif item.name == "devices":
             for key, device in old.items():
@@ -95,6 +96,7 @@ async def test_the_numbers_of_a_life() -> None:
         assert (found.operations, found.errors, found.calls) == (2, 1, 1)
         assert found.lease_waits[0] == 1
         assert found.lease_wait_time == pytest.approx(0.5)
+        assert (sum(found.lease_holds), found.lease_hold_time) == (1, pytest.approx(2.5))
         await manager.remove("b", grace=0)
         found = look()
         assert (found.operations, found.errors) == (2, 1)  # those of the session that is over are kept
@@ -145,6 +147,8 @@ async def test_a_device_goes_on_counting_with_its_next_session() -> None:
             await manager.remove("a")
             gone = manager.statistics().devices["a"]
             assert (gone.done.operations, gone.known, gone.state) == (number, False, None)
+            await asyncio.sleep(20)
+            assert (gone.gone_for, manager.statistics().devices["a"].gone_for) == (0, 20)
             assert gone.done.connected_since is None
 
 

@@ -166,6 +166,7 @@ async def test_a_slow_asynchronous_listener_misses_events_and_is_told_so(
                 await asyncio.sleep(0)
         assert len(told) == 3
         assert "was too slow and missed 7 events" in caplog.messages[-1]
+        assert caplog.records[-1].__dict__["session"] == session.session_id
         await session.execute("pass")
         while len(told) < 5:
             await asyncio.sleep(0)

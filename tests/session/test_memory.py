@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from belay_py import CodeTooLarge, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout
+from belay_py.testing import FaultyWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,23 @@ async def test_a_board_whose_heap_is_full_is_stopped_at_a_deadline(make_pty_boar
         assert session.state is DeviceSessionState.IDLE
         await session.soft_reset()
         assert (await session.execute("print(1)")).output == "1\n"
+
+
+@pytest.mark.parametrize("overrun", ["stall", "drop"])
+@pytest.mark.parametrize("raw_paste", ["on", "refused", "absent"])
+async def test_fences_that_pile_up_on_a_slow_wire_are_told_apart_without_memory(
+    make_pty_board: Callable[..., PtyBoard], raw_paste: str, overrun: str
+) -> None:
+    # The second Ctrl-C, and the fence behind it, leave before the board has answered the first ones.
+    board = make_pty_board(memory=HEAP, raw_paste=raw_paste, overrun=overrun)
+    code = FILL.replace("\n", "\ntry:\n ") + "\nexcept MemoryError: pass\nwhile True: pass"
+    async with FaultyWire(board.port, latency=0.03) as wire, DeviceSession(wire.port) as session:
+        for _ in range(3):
+            with pytest.raises(SessionTimeout) as caught:
+                await session.execute(code, timeout=0.5)
+            assert caught.value.recovered, caught.value
+            await session.soft_reset()
+            assert (await session.execute("print(1)")).output == "1\n"
 
 
 def test_the_error_survives_pickling() -> None:

@@ -68,6 +68,7 @@ async def test_a_board_is_found_under_its_new_name(
     assert [record.message for record in caplog.records] == [
         f"{first}: the board that was at {first} is at {second} now"
     ]
+    assert caplog.records[0].__dict__["session"] == session.session_id
 
 
 async def test_two_boards_that_changed_names_are_both_followed(

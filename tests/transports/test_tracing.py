@@ -215,6 +215,7 @@ async def test_a_full_disk_ends_the_trace_and_not_the_session(port: str, caplog:
         assert (await session.execute("print(1)")).output == "1\n"
     [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "the trace in /dev/full ends here (No space left on device); the session goes on" in warning.getMessage()
+    assert warning.__dict__["session"] == session.session_id
 
 
 def test_a_killed_process_loses_no_line(tmp_path: Path) -> None:
