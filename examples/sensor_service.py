@@ -2,20 +2,20 @@
 
     python examples/sensor_service.py                 what it answers, with a virtual board whose pin is set
     python examples/sensor_service.py --serve         on http://127.0.0.1:8000; /docs shows its routes
+    uvicorn --factory --app-dir examples sensor_service:make_app         the same, with the server's own options
     pytest examples/sensor_service.py                 its tests, on a virtual board
 
-It needs ``pip install 'belay_py[fastapi,virtual]' uvicorn httpx2``. Boards are those of belay.toml or of ``BELAY_*``
+It needs ``pip install 'belay_py[fastapi,virtual]' uvicorn``, and ``httpx2`` for all but serving. Boards are those of belay.toml or of ``BELAY_*``
 variables; without any, one virtual board is ``north``.
 """
 
 import argparse
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, FastAPI, Query
 from fastapi.responses import StreamingResponse
-from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 from belay_py import (
@@ -27,6 +27,9 @@ from belay_py import (
 )
 from belay_py.integrations.fastapi import handle_errors, leased, lifespan, problem_responses, router
 from belay_py.virtual import BoardProcess, open_board
+
+if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
 
 DRIVER = """
 import machine
@@ -95,7 +98,7 @@ def boards_of_settings() -> DeviceSessionManagerOptions:
 class Bench:
     """The service, a client of it, and the board whose pin and plug are in hand."""
 
-    def __init__(self, client: TestClient, board: BoardProcess) -> None:
+    def __init__(self, client: "TestClient", board: BoardProcess) -> None:
         self.client = client
         self.board = board
 
@@ -107,6 +110,8 @@ class Bench:
 @contextmanager
 def on_a_bench() -> Iterator[Bench]:
     """Start the service with a virtual board for ``north``."""
+    from fastapi.testclient import TestClient  # noqa: PLC0415  a service itself has no need of it, nor of httpx2
+
     board = open_board("virtual:on-the-bench")
     boards = DeviceSessionManagerOptions(devices={"north": DeviceSessionOptions(port=board.port)})
     try:

@@ -11,8 +11,9 @@ bounded recovery, and raises KeyboardInterrupt.
 """
 
 from belay_py.sync.detection import detect
+from belay_py.sync.factory import DeviceSessionFactory
 from belay_py.sync.leases import Lease
 from belay_py.sync.manager import DeviceSessionManager
 from belay_py.sync.session import DeviceSession, build_session
 
-__all__ = ["DeviceSession", "DeviceSessionManager", "Lease", "build_session", "detect"]
+__all__ = ["DeviceSession", "DeviceSessionFactory", "DeviceSessionManager", "Lease", "build_session", "detect"]

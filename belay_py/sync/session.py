@@ -70,7 +70,7 @@ class DeviceSession(Executing, Functional, Messaging, ObservableFace):
 
     @property
     def session_id(self) -> str:
-        """A secret, unique name of this session."""
+        """A name of this session that no other one has, in this or any process. Nothing is open to whoever knows it."""
         return self._session.session_id
 
     @property

@@ -29,7 +29,7 @@ class Application:
 
     def __init__(self, options: DeviceSessionManagerOptions) -> None:
         self.app = FastAPI(lifespan=lifespan(options, prepare=self._keep))
-        handle_errors(self.app)
+        handle_errors(self.app, details=True)
         self.manager: DeviceSessionManager
 
     async def _keep(self, manager: DeviceSessionManager) -> None:

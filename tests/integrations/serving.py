@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, turn by turn of the loop; a limit for what hangs."""
-    async with asyncio.timeout(60):
+async def until(condition: Callable[[], bool], *, limit: float = 60) -> None:
+    """Wait for a condition, turn by turn of the loop; ``limit`` is seconds, for what hangs."""
+    async with asyncio.timeout(limit):
         while not condition():
             await asyncio.sleep(0.001)
 

@@ -2,15 +2,17 @@
 
 # FastAPI reads the annotations of endpoints while the program runs: no postponed ones.
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio.from_thread
 import httpx2
 import pytest
-from fastapi import Depends, HTTPException, WebSocket
+from fastapi import BackgroundTasks, Depends, HTTPException
 from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
-from starlette.websockets import WebSocketDisconnect
+from starlette.middleware.base import BaseHTTPMiddleware
 
 from belay_py import DeviceSession, SessionClosed, SettingsError
 from belay_py.integrations.fastapi import leased
@@ -61,6 +63,22 @@ def test_the_same_arguments_are_the_same_lease(application: Application) -> None
 
     with TestClient(application.app) as client:
         assert client.get("/twice").json() is True
+
+
+def test_two_kinds_of_lease_of_one_board_are_two(application: Application) -> None:
+    now = leased("left", timeout=0)
+
+    @application.app.get("/twice")
+    async def twice(
+        one: Annotated[DeviceSession, Depends(now, scope="function")], other: Annotated[DeviceSession, Depends(now)]
+    ) -> None: ...
+
+    add_reading(application)
+    with TestClient(application.app) as client:
+        assert client.get("/read/left").status_code == 200  # it is connected: no time is needed for that
+        answer = client.get("/twice")
+        assert (answer.status_code, application.held) == (503, 0)
+    assert "left is used by GET /twice" in answer.json()["detail"]
 
 
 def test_a_device_that_is_not_known_and_one_that_is_not_there(application: Application) -> None:
@@ -173,29 +191,98 @@ async def test_a_lease_in_the_scope_of_the_function_ends_with_it(application: Ap
         assert (await service.get("/scoped")).text == "0"
 
 
-def test_a_websocket_has_its_board_for_its_length(application: Application) -> None:
-    @application.app.websocket("/talk/{name}")
-    async def talk(socket: WebSocket, session: Annotated[DeviceSession, Depends(leased(path="name"))]) -> None:
-        await socket.accept()
-        async for code in socket.iter_text():
-            await socket.send_text((await session.execute(code)).output)
+@pytest.mark.parametrize("middleware", [False, True])
+async def test_a_background_task_has_its_board_to_its_end(application: Application, middleware: bool) -> None:
+    answered, outputs = asyncio.Event(), list[str]()
+    if middleware:
+        application.app.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, follow: follow(request))
 
-    with TestClient(application.app) as client:
-        with client.websocket_connect("/talk/left") as talking:
-            talking.send_text("print(6 * 7)")
-            assert talking.receive_text().strip() == "42"
-            assert application.held == 1
-        assert client.portal is not None
-        client.portal.call(until, lambda: application.held == 0)
-        with client.websocket_connect("/talk/left") as talking:
-            talking.send_text("1 / 0")
-            with pytest.raises(WebSocketDisconnect) as closed:
-                talking.receive_text()
-        assert (closed.value.code, closed.value.reason) == (1011, "Execution error: ZeroDivisionError: divide by zero")
-        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/talk/away"):
-            pass
-        assert refused.value.code == 1013
-        client.portal.call(until, lambda: application.held == 0)
+    @application.app.get("/later")
+    async def later(session: Left, tasks: BackgroundTasks) -> str:
+        async def work() -> None:
+            await answered.wait()  # by then the server says "disconnect" to who asks
+            for number in range(2):
+                outputs.append((await session.execute(f"print({number})")).output.strip())
+
+        tasks.add_task(work)
+        return "it is begun"
+
+    async with serving(application.app) as service:
+        async with service.going("/later") as reader:
+            await reader.readuntil(b"it is begun")
+            held = application.held
+        answered.set()
+        await until(lambda: application.held == 0)
+    assert (held, outputs) == (1, ["0", "1"])
+
+
+async def test_a_client_that_goes_away_in_a_stream_ends_it(
+    application: Application, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def lines(session: DeviceSession) -> AsyncIterator[str]:
+        yield "the first\n"
+        yield (await session.execute(FOR_EVER, timeout=600)).output
+
+    @application.app.get("/stream")
+    async def stream(session: Left) -> StreamingResponse:
+        return StreamingResponse(lines(session))
+
+    add_reading(application)
+    async with serving(application.app) as service:
+        async with service.going("/stream") as reader:
+            await reader.readuntil(b"the first\n")
+            await until(lambda: application.manager["left"].state.name == "ACTIVE")
+        assert (await service.get("/read/left")).json() == {"device": "left", "value": 42, "held": 1}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_stream_whose_board_fails_ends_early_and_gives_it_back(application: Application) -> None:
+    async def lines(session: DeviceSession) -> AsyncIterator[str]:
+        yield "the first\n"
+        await session.execute("1 / 0")
+
+    @application.app.get("/stream")
+    async def stream(session: Left) -> StreamingResponse:
+        return StreamingResponse(lines(session))
+
+    async with serving(application.app) as service:
+        with pytest.raises(httpx2.RemoteProtocolError):  # the client is told that it is not whole
+            await service.get("/stream")
+        await until(lambda: application.held == 0)
+
+
+async def test_an_endpoint_in_a_thread_asks_through_the_loop(application: Application) -> None:
+    @application.app.get("/thread")
+    def thread(session: Left) -> Any:
+        return anyio.from_thread.run(session.evaluate, "6 * 7")
+
+    async with serving(application.app) as service:
+        assert (await service.get("/thread")).json() == 42
+        await until(lambda: application.held == 0)
+
+
+# -- in tests of services -------------------------------------------------------------------------------------------
+
+
+async def test_a_dependency_may_be_nested_and_overridden(application: Application, ports: tuple[str, str]) -> None:
+    class Driver:
+        def __init__(self, session: Left) -> None:
+            self.session = session
+
+    @application.app.get("/driven")
+    async def driven(driver: Annotated[Driver, Depends()], session: Left) -> tuple[str, bool]:
+        assert await driver.session.evaluate("6 * 7") == 42
+        return session.device_id, session is driver.session
+
+    async def of_the_test() -> AsyncIterator[DeviceSession]:
+        async with DeviceSession(ports[1], device_id="of the test") as session:
+            yield session
+
+    async with serving(application.app) as service:
+        assert (await service.get("/driven")).json() == ["left", True]
+        application.app.dependency_overrides[leased("left")] = of_the_test
+        assert (await service.get("/driven")).json() == ["of the test", True]
+        assert application.manager.statistics().leases_granted == 1
 
 
 # -- boards that go away --------------------------------------------------------------------------------------------

@@ -1,31 +1,27 @@
-"""The manager lives as long as the application, and the core knows nothing of either."""
+"""The manager lives as long as the application."""
 
-from __future__ import annotations
-
+# FastAPI reads the annotations of endpoints while the program runs: no postponed ones.
 import contextlib
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.testclient import TestClient
 
 from belay_py import (
+    ConnectionFailed,
     DeviceSession,
     DeviceSessionFactory,
     DeviceSessionManager,
     DeviceSessionManagerOptions,
     DeviceSessionOptions,
+    Lease,
     SettingsError,
+    sync,
 )
-from belay_py.integrations.fastapi import handle_errors, lifespan, manager_of, router
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from belay_py import Lease
+from belay_py.integrations.fastapi import handle_errors, leased, lifespan, manager_of, router
 
 
 def test_the_manager_is_open_while_the_application_is(ports: tuple[str, str]) -> None:
@@ -70,6 +66,44 @@ def test_an_application_with_a_lifespan_of_its_own_enters_this_one(ports: tuple[
         assert client.get("/devices/left").status_code == 200
 
 
+def test_a_mounted_application_has_the_manager_of_the_other(ports: tuple[str, str]) -> None:
+    inner = FastAPI()
+    inner.include_router(router)
+    handle_errors(inner)
+    options = DeviceSessionManagerOptions(devices={"left": DeviceSessionOptions(port=ports[0])})
+    outer = FastAPI(lifespan=lifespan(options))
+    outer.mount("/inner", inner)
+    with TestClient(outer) as client:
+        assert client.get("/inner/devices/left").json()["device_id"] == "left"
+        assert client.get("/inner/devices/lost").json()["instance"] == "/inner/devices/lost"
+
+
+def test_an_application_may_start_again(ports: tuple[str, str]) -> None:
+    app = FastAPI(lifespan=lifespan(DeviceSessionManagerOptions(devices={"left": DeviceSessionOptions(port=ports[0])})))
+
+    @app.get("/read")
+    async def read(session: Annotated[DeviceSession, Depends(leased("left"))]) -> Any:
+        return await session.evaluate("6 * 7")
+
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert client.get("/read").json() == 42
+
+
+def test_an_application_that_cannot_start_leaves_nothing_open(ports: tuple[str, str]) -> None:
+    kept: list[DeviceSessionManager] = []
+
+    async def prepare(manager: DeviceSessionManager) -> None:
+        kept.append(manager)
+        await manager.create_session("left", ports[0])
+        raise ConnectionFailed("the other board is not there")
+
+    app = FastAPI(lifespan=lifespan(DeviceSessionManagerOptions(), prepare=prepare))
+    with pytest.raises(ConnectionFailed, match="the other board"), TestClient(app):
+        pass
+    assert (kept[0].state, len(kept[0])) == ("closed", 0)
+
+
 def test_leases_that_are_held_at_the_end_get_the_grace(ports: tuple[str, str]) -> None:
     held: list[Lease[DeviceSession]] = []
 
@@ -84,13 +118,12 @@ def test_leases_that_are_held_at_the_end_get_the_grace(ports: tuple[str, str]) -
     assert "released" in repr(held[0])
 
 
-def test_an_application_without_a_manager_says_how_to_give_it_one() -> None:
+def test_an_application_without_a_manager_says_how_to_give_it_one(caplog: pytest.LogCaptureFixture) -> None:
     app = FastAPI()
     handle_errors(app)
     app.include_router(router)
-    answer = TestClient(app).get("/devices")
-    assert answer.status_code == 500
-    assert "lifespan=belay_py.integrations.fastapi.lifespan(...)" in answer.json()["detail"]
+    assert TestClient(app).get("/devices").status_code == 500
+    assert "lifespan=belay_py.integrations.fastapi.lifespan(...)" in caplog.text
 
 
 def test_a_test_may_put_its_own_manager_in_place(ports: tuple[str, str]) -> None:
@@ -112,21 +145,11 @@ async def test_a_manager_and_a_single_board_are_both_factories_of_sessions(ports
     assert await read(lambda device_id, *, timeout=None: DeviceSession(ports[1], device_id=device_id)) == 42
 
 
-def modules_after(statement: str) -> set[str]:
-    code = f"import sys\n{statement}\nprint(*sys.modules)"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+def test_a_blocking_manager_and_a_single_board_are_both_blocking_factories(ports: tuple[str, str]) -> None:
+    def read(sessions: sync.DeviceSessionFactory) -> Any:
+        with sessions("left", timeout=10) as session:
+            return session.evaluate("6 * 7")
 
-
-def test_the_core_loads_no_integration() -> None:
-    every = "import belay_py\nfor name in belay_py.__all__: getattr(belay_py, name)"
-    loaded = modules_after(f"{every}\nimport belay_py.sync, belay_py.testing, belay_py.virtual, belay_py.cli")
-    assert not {name for name in loaded if name.startswith(("belay_py.integrations", "fastapi", "starlette", "flask"))}
-    assert "fastapi" in modules_after("import belay_py.integrations.fastapi")  # it would be seen
-
-
-def test_without_fastapi_one_line_says_what_to_install() -> None:
-    code = "import sys\nsys.modules['fastapi'] = None\nimport belay_py.integrations.fastapi"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1] == (
-        "ImportError: belay_py.integrations.fastapi needs FastAPI; run: pip install 'belay_py[fastapi]'"
-    )
+    with sync.DeviceSessionManager(devices={"left": DeviceSessionOptions(port=ports[0])}) as manager:
+        assert read(manager.lease) == 42
+    assert read(lambda device_id, *, timeout=None: sync.DeviceSession(ports[1], device_id=device_id)) == 42

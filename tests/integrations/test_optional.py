@@ -40,17 +40,27 @@ def run(code: str) -> str:
     return done.stdout + done.stderr.strip().rpartition("\n")[2]
 
 
+def loaded_by(statements: str) -> set[str]:
+    optional = ("fastapi", "starlette", "prometheus_client", "opentelemetry", "belay_py.integrations")
+    return set(run(f"import sys\n{statements}\nprint(*(n for n in sys.modules if n.startswith({optional})))").split())
+
+
 def test_the_core_loads_none_of_it() -> None:
-    code = (
-        "import sys; from belay_py import DeviceSession, DeviceSessionManager; from belay_py import sync; "
-        "DeviceSessionManager(); print([name for name in sys.modules if name.startswith("
-        "('prometheus_client', 'opentelemetry', 'belay_py.integrations'))])"
-    )
-    assert run(code) == "[]\n"
+    every = "import belay_py\nfor name in belay_py.__all__: getattr(belay_py, name)\nbelay_py.DeviceSessionManager()"
+    assert loaded_by(f"{every}\nimport belay_py.sync, belay_py.testing, belay_py.virtual, belay_py.cli") == set()
+    assert "fastapi" in loaded_by("import belay_py.integrations.fastapi")  # it would be seen
+
+
+def test_problems_need_no_framework() -> None:
+    assert loaded_by("import belay_py.integrations.problems") == {
+        "belay_py.integrations",
+        "belay_py.integrations.problems",
+    }
 
 
 @pytest.mark.parametrize(
-    ("module", "library"), [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")]
+    ("module", "library"),
+    [("fastapi", "fastapi"), ("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")],
 )
 def test_who_lacks_the_library_is_told(module: str, library: str) -> None:
     said = run(f"import sys; sys.modules[{library!r}] = None; import belay_py.integrations.{module}")

@@ -9,16 +9,17 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from belay_py import errors
-from belay_py.integrations.fastapi import STATUSES, Problem, handle_errors, problem_responses, status_of
+from belay_py.integrations.fastapi import handle_errors, problem_responses
+from belay_py.integrations.problems import STATUSES, Problem, problem_of, status_of
 from tests.docs.test_tables import table_rows
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.BelayError)]
 
 
-def answering(error: Exception) -> TestClient:
+def answering(error: Exception, *, details: bool = False) -> TestClient:
     """A client of an application whose ``/fail`` raises that."""
     app = FastAPI()
-    handle_errors(app)
+    handle_errors(app, details=details)
 
     @app.get("/fail", responses=problem_responses(503))
     async def fail() -> None:
@@ -42,7 +43,7 @@ def test_an_error_of_a_users_own_has_the_status_of_its_parent() -> None:
 
 
 def test_the_answer_is_problem_details() -> None:
-    answer = answering(errors.CircuitOpen("left alone", retry_after=2.3)).get("/fail?secret=1")
+    answer = answering(errors.CircuitOpen("left alone", retry_after=2.3), details=True).get("/fail?secret=1")
     assert answer.status_code == 503
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "3"
@@ -89,6 +90,30 @@ def test_a_fault_of_the_service_is_logged_with_its_traceback(caplog: pytest.LogC
     assert (other.levelname, bool(other.exc_info)) == ("INFO", False)
 
 
+def test_what_is_for_who_runs_the_service_is_not_told_to_clients(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "belay_py")
+    busy = errors.DeviceBusy("/dev/ttyACM0 is in use by pid 12 (flash --token=abc): end that, or wait")
+    assert answering(busy).get("/fail").json() == {
+        "type": "urn:belay-py:DeviceBusy",
+        "title": "Device busy",
+        "status": 503,
+        "instance": "/fail",
+        "outcome": "not_started",
+        "retry_after": 1.0,
+    }
+    assert str(busy) in caplog.text
+    assert answering(busy, details=True).get("/fail").json()["detail"] == str(busy)
+    unknown = errors.DeviceNotFound("there is no device 'pmp'; did you mean 'pump'?")
+    assert answering(unknown).get("/fail").json()["detail"] == str(unknown)
+
+
+def test_an_answer_for_any_framework() -> None:
+    problem = problem_of(errors.RateLimited("two a second", retry_after=0.2), "/here")
+    assert problem.headers == {"Content-Type": "application/problem+json", "Retry-After": "1"}
+    assert Problem.model_validate_json(problem.body) == problem
+    assert problem_of(errors.OutcomeUnknown("x"), "/").headers == {"Content-Type": "application/problem+json"}
+
+
 def test_an_exception_that_is_not_ours_is_left_alone() -> None:
     answer = answering(KeyError("a bug")).get("/fail")
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "text/plain; charset=utf-8")
@@ -98,5 +123,5 @@ def test_openapi_knows_the_problems() -> None:
     document = answering(errors.BelayError()).get("/openapi.json").json()
     answers = document["paths"]["/fail"]["get"]["responses"]
     schema = answers["503"]["content"]["application/problem+json"]["schema"]
-    assert set(schema["required"]) == {"type", "title", "status", "detail", "instance"}
+    assert set(schema["required"]) == {"type", "title", "status", "instance"}
     assert set(problem_responses()) == {404, 503, 504}

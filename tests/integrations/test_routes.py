@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Annotated
+from urllib.parse import quote
 
 import pytest
 from fastapi import Depends, HTTPException
@@ -22,6 +23,8 @@ from belay_py.integrations.fastapi import (
 
 from .conftest import Application
 from .serving import serving, until
+
+PROBLEM = "application/problem+json"
 
 
 @pytest.fixture
@@ -73,6 +76,31 @@ def test_a_session_that_was_never_connected(client: TestClient, application: App
         run(client, application, "away")
     details = client.get("/devices/away").json()
     assert (details["state"], details["board"], details["session"]["generation"]) == ("error", None, 0)
+
+
+def test_options_that_the_program_gave_a_device_are_shown_without_a_session_too(
+    client: TestClient, application: Application
+) -> None:
+    async def replace() -> None:
+        await application.manager.create_session("left", "virtual:replaced", tags={"new"}, connect=False)
+
+    assert client.portal is not None
+    client.portal.call(replace)
+    assert client.delete("/devices/left").json()["closed"] is True
+    [left] = [device for device in client.get("/devices").json() if device["device_id"] == "left"]
+    assert (left["state"], left["port"], left["tags"]) == (None, "virtual:replaced", ["new"])
+
+
+@pytest.mark.parametrize("name", ["pi.co", "käse 北", "usb:1-2", "50%", "a?b#c"])
+def test_names_of_any_letters_but_slashes(client: TestClient, application: Application, name: str) -> None:
+    async def make() -> None:
+        await application.manager.create_session(name, "virtual:", connect=False)
+
+    assert client.portal is not None
+    client.portal.call(make)
+    path = f"/devices/{quote(name, safe='')}"
+    assert client.get(path).json()["device_id"] == name
+    assert client.delete(path).json()["closed"] is True
 
 
 def test_a_finding_of_a_health_check_is_shown(client: TestClient, application: Application) -> None:
@@ -167,6 +195,11 @@ def test_openapi_is_typed(client: TestClient) -> None:
             assert operation["description"]
     assert set(document["paths"]) == {"/devices", "/devices/{device_id}", "/sessions", "/health/live", "/health/ready"}
     assert "idle" in document["components"]["schemas"]["DeviceSessionState"]["enum"]
-    assert (
-        "application/problem+json" in document["paths"]["/devices/{device_id}"]["delete"]["responses"]["404"]["content"]
-    )
+    of_devices = [answers for path, answers in document["paths"].items() if not path.startswith("/health")]
+    for operation in [operation for answers in of_devices for operation in answers.values()]:
+        assert operation["tags"] == ["devices"]
+        expected = {"404"} if operation.get("parameters") else set()
+        problems = {status for status, answer in operation["responses"].items() if PROBLEM in answer.get("content", {})}
+        assert problems == expected
+    operations = [operation for answers in document["paths"].values() for operation in answers.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)

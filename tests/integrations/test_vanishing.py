@@ -2,6 +2,7 @@
 
 # FastAPI reads the annotations of endpoints while the program runs: no postponed ones.
 import asyncio
+import contextlib
 import logging
 from typing import Annotated, Any
 
@@ -57,6 +58,16 @@ async def test_a_client_that_goes_away_leaves_the_queue(application: Application
         watched.go_on.set()
         assert (await holding).status_code == 200
         assert application.manager.statistics().leases_granted == 1
+
+
+async def test_a_server_that_ends_while_a_request_has_a_board(application: Application) -> None:
+    watched = Watched(application)
+    async with contextlib.AsyncExitStack() as clients:
+        async with serving(application.app, timeout_graceful_shutdown=0) as service:
+            await clients.enter_async_context(service.going("/run"))
+            await watched.inside.wait()
+            await until(lambda: application.manager["left"].state.name == "ACTIVE")
+        assert (application.manager.state, application.held) == ("closed", 0)
 
 
 async def test_a_slow_upload_holds_no_board(application: Application, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 
 from belay_py import errors
-from belay_py.integrations.fastapi import STATUSES, Problem
+from belay_py.integrations.problems import STATUSES, Problem
 
 MAY_HAPPEN = {"BoardWasReset", "CircuitOpen", "ConnectionFailed", "DeviceBusy", "Disconnected", "OutcomeUnknown"}
 """What boards that are unplugged may cause. A fault of the service, a wrong answer or a late one may not be."""
@@ -89,8 +89,9 @@ async def asking_for_life(asking: httpx2.AsyncClient, until: float, seen: Seen) 
         answer = await asking.get("/health/live")
         if answer.json() != {"status": "alive"}:
             seen.wrong.append(f"{answer.status_code}: {answer.text[:200]}")
-        seen.right += 1
-        seen.latencies.append(time.monotonic() - began)
+        else:
+            seen.right += 1
+            seen.latencies.append(time.monotonic() - began)
 
 
 async def main(port: int, boards: int, clients: int, seconds: float, seed: int) -> None:

@@ -7,9 +7,12 @@ import json
 
 import httpx2
 
-from tests.jobs.service import Size, load
+from belay_py import DeviceSessionManager, DeviceSessionOptions
+from tests.jobs.service import Rate, Report, Size, load, look_at_what_is_left
 from tests.jobs.service_clients import Seen
 from tests.manager.fleet import there_is
+
+NONE = Rate(0, 0, 0)
 
 
 def test_clients_that_vanish_and_boards_that_are_unplugged_leave_nothing_wrong_and_nothing_behind() -> None:
@@ -23,6 +26,24 @@ def test_clients_that_vanish_and_boards_that_are_unplugged_leave_nothing_wrong_a
     assert report.seen["vanished"]
     assert report.unplugged
     assert report.leases
+
+
+async def test_what_is_left_is_seen() -> None:
+    report = Report(NONE, NONE, NONE, NONE, {})
+    devices = {name: DeviceSessionOptions(port="virtual:") for name in ("held", "free")}
+    async with DeviceSessionManager(devices=devices) as manager:
+        await manager.warm_up("held", "free")
+        await look_at_what_is_left(manager, report, patience=0)
+        assert (report.left, report.wrong) == ([], [])
+        async with manager.lease("held"):
+            watching = asyncio.create_task(asyncio.sleep(600), name="belay_py: is the client there?")
+            await look_at_what_is_left(manager, report, patience=0)
+            watching.cancel()
+    leases, count, task = report.left
+    assert (leases, task) == ("1 leases, 0 in the queue", "belay_py: is the client there?")
+    assert count == f"{report.leases} leases were granted, {report.leases - 1} came back"
+    [wrong] = report.wrong
+    assert wrong.startswith("held: held did not become free")
 
 
 def test_the_clients_see_what_is_wrong() -> None:

@@ -3,21 +3,23 @@
 The extra ``fastapi``. docs/services.md shows how it is used.
 """
 
+from belay_py.errors import NotSupported
+
 try:
     import fastapi
 except ImportError as error:
-    raise ImportError("belay_py.integrations.fastapi needs FastAPI; run: pip install 'belay_py[fastapi]'") from error
+    raise NotSupported('fastapi is not installed here; run: pip install "belay_py[fastapi]"') from error
 
 from belay_py.integrations.fastapi.leasing import leased
 from belay_py.integrations.fastapi.lifespan import Manager, lifespan, manager_of
 from belay_py.integrations.fastapi.models import ClosedSession, Device, DeviceDetails, Health, Liveness, Session
-from belay_py.integrations.fastapi.problems import STATUSES, Problem, handle_errors, problem_responses, status_of
+from belay_py.integrations.fastapi.problems import handle_errors, problem_responses
 from belay_py.integrations.fastapi.routes import devices_router, health_router, router
+from belay_py.integrations.problems import Problem
 
-del fastapi
+del fastapi, NotSupported
 
 __all__ = [
-    "STATUSES",
     "ClosedSession",
     "Device",
     "DeviceDetails",
@@ -34,5 +36,4 @@ __all__ = [
     "manager_of",
     "problem_responses",
     "router",
-    "status_of",
 ]

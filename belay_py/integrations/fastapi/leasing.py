@@ -35,9 +35,10 @@ def leased(
     in its parameter ``path``. ``timeout`` is seconds as in the manager's ``lease``. The request's body is read before.
     The same arguments return the same dependency, which a request enters once.
 
-    The lease is over when the answer was sent, or its endpoint raised; with ``Depends(..., scope="function")``, when
-    the endpoint has returned. When the client goes away it is over at once: a request that waits for its board waits
-    no longer, and code that runs is stopped, as the option ``checkin`` says. A WebSocket's lasts as long as that.
+    The lease is over when the answer was sent and background tasks have ended, or the endpoint raised; with
+    ``Depends(..., scope="function")``, when the endpoint has returned. When the client goes away before that, or during
+    a stream, it is over at once: a request that waits for its board waits no longer, and code that runs is stopped, as
+    the option ``checkin`` says. A WebSocket's lasts as long as its endpoint.
 
     The request raises what ``lease`` raises. A device whose board is not there is `ConnectionFailed`, so that
     `DeviceNotFound` says that there is no such device. Raises `SettingsError` unless exactly one of the three is
@@ -130,6 +131,12 @@ class _Client:
         except ClientDisconnect:
             raise SessionClosed(_GONE) from None
         self._watching = asyncio.create_task(self._wait_for_its_end(request), name="belay_py: is the client there?")
+        # From the endpoint's end on, servers say "disconnect" also for "you have answered", while background tasks may
+        # still have the board; and a stream is cancelled by Starlette when its client goes. FastAPI has no public word
+        # for that end: this is the stack of what has the scope of the function (fastapi/routing.py, since 0.121).
+        endpoint = request.scope.get("fastapi_function_astack")
+        if isinstance(endpoint, contextlib.AsyncExitStack):
+            endpoint.callback(self.forget)
 
     async def _wait_for_its_end(self, request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -155,6 +162,6 @@ class _Client:
         return session
 
     def forget(self) -> None:
-        """The request is over."""
+        """From now on it may go."""
         if self._watching is not None:
             self._watching.cancel()

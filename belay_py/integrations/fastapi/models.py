@@ -126,26 +126,31 @@ class Health(_Data):
         return cls.model_validate(health)
 
 
-def device_of(manager: DeviceSessionManager, device_id: str) -> Device:
-    """Describe a device that the manager knows."""
-    session = _session_of(manager, device_id)
-    options = manager.options.devices[device_id] if session is None else session.options
+def devices_of(manager: DeviceSessionManager) -> list[Device]:
+    """Describe all devices that the manager knows."""
+    sessions_of = _sessions_of(manager)
+    return [_device_of(manager, device_id, sessions_of.get(device_id)) for device_id in manager.devices()]
+
+
+def details_of(manager: DeviceSessionManager, device_id: str, finding: HealthFinding | None) -> DeviceDetails:
+    """Describe a device that the manager knows, with all that is known of it."""
+    session = _sessions_of(manager).get(device_id)
+    return DeviceDetails(
+        **_device_of(manager, device_id, session).model_dump(),
+        session=None if session is None else Session.of(session),
+        board=None if session is None else _board_of(session),
+        finding=None if finding is None else Finding.model_validate(finding),
+    )
+
+
+def _device_of(manager: DeviceSessionManager, device_id: str, session: sessions.DeviceSession | None) -> Device:
+    # Those that the next session gets: `create_session` may have put others in place of the settings'.
+    options = manager._pool.members[device_id].options  # noqa: SLF001  a bridge to it and the same library
     return Device(
         device_id=device_id,
         port=options.port if session is None else session.port,
         tags=sorted(options.tags),
         state=None if session is None else session.state,
-    )
-
-
-def details_of(manager: DeviceSessionManager, device_id: str, finding: HealthFinding | None) -> DeviceDetails:
-    """Describe a device that the manager knows, with all that is known of it."""
-    session = _session_of(manager, device_id)
-    return DeviceDetails(
-        **device_of(manager, device_id).model_dump(),
-        session=None if session is None else Session.of(session),
-        board=None if session is None else _board_of(session),
-        finding=None if finding is None else Finding.model_validate(finding),
     )
 
 
@@ -156,6 +161,6 @@ def _board_of(session: sessions.DeviceSession) -> Board | None:
         return None
 
 
-def _session_of(manager: DeviceSessionManager, device_id: str) -> sessions.DeviceSession | None:
+def _sessions_of(manager: DeviceSessionManager) -> dict[str, sessions.DeviceSession]:
     # Not `get`, which counts as a use: looking keeps no board open.
-    return next((session for session in manager if session.device_id == device_id), None)
+    return {session.device_id: session for session in manager}

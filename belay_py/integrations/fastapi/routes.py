@@ -21,7 +21,7 @@ health_router = APIRouter(prefix="/health", tags=["health"])
 @devices_router.get("/devices")
 async def list_devices(manager: Manager) -> list[models.Device]:
     """List all devices that are known, with a session or without."""
-    return [models.device_of(manager, device_id) for device_id in manager.devices()]
+    return models.devices_of(manager)
 
 
 @devices_router.get("/devices/{device_id}", responses=problem_responses(404))
