@@ -5,8 +5,8 @@
     uvicorn --factory --app-dir examples sensor_service:make_app         the same, with the server's own options
     pytest examples/sensor_service.py                 its tests, on a virtual board
 
-It needs ``pip install 'belay_py[fastapi,virtual]' uvicorn``, and ``httpx2`` for all but serving. Boards are those of belay.toml or of ``BELAY_*``
-variables; without any, one virtual board is ``north``.
+It needs ``pip install 'belay_py[fastapi,virtual]' uvicorn``, and ``httpx2`` for all but serving. Boards are those of
+belay.toml or of ``BELAY_*`` variables; without any, one virtual board is ``north``.
 """
 
 import argparse

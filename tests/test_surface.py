@@ -5,16 +5,23 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import inspect
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
 
 import belay_py
+import belay_py.sync
+import belay_py.virtual
 from belay_py import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,3 +93,23 @@ def test_a_core_install_is_a_dozen_distributions_at_most() -> None:
     brought = brought_by(project["dependencies"])
     assert {"pydantic-core", "six"} <= brought  # what the requirements require is counted too
     assert len({"belay-py", *brought}) <= 12, sorted(brought)
+
+
+def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
+    for name in dir(kind):
+        found = inspect.getattr_static(kind, name)
+        found = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+        if not name.startswith("_") and inspect.isfunction(found) and found.__module__.startswith("belay_py"):
+            yield f"{kind.__name__}.{name}", found
+
+
+def test_whatever_is_public_says_what_it_is_and_in_which_unit_its_timeout_is() -> None:
+    for module in (belay_py, belay_py.sync, belay_py.virtual):
+        for name in set(module.__all__) - {"__version__"}:
+            value = getattr(module, name)
+            assert value.__doc__, name
+            for method, function in methods_of(value) if isinstance(value, type) else [(name, value)]:
+                assert function.__doc__, method
+                takes_seconds = {"timeout", "grace", "older_than"} & inspect.signature(function).parameters.keys()
+                if takes_seconds and module is belay_py:
+                    assert "second" in function.__doc__ or "as for `execute`" in function.__doc__, method

@@ -43,7 +43,7 @@ class Closing(Overview):
     async def start(self) -> None:
         """Make the devices of the settings known, and begin to watch. The first use does it too.
 
-        Nothing is waited for: the devices of ``warm_up`` are connected in the background.
+        Nothing is waited for: the devices of ``warm_up`` are connected in the background. Raises `JournalError`.
         """
         self._begin()
 
@@ -62,9 +62,9 @@ class Closing(Overview):
     async def hand_over(self, grace: float | None = None) -> None:
         """End as `close` does, so that another process can go on with the boards: see its `take_over`.
 
-        What runs on the boards when the grace is over is stopped, whatever ``on_close`` says; what they hold stays, and
-        they are left at their friendly prompts. The journal, if there is one, says that they were handed over, and
-        in which life. Raises `SettingsError` as `close` does.
+        What runs on the boards after ``grace`` seconds, by default ``close_grace``, is stopped, whatever ``on_close``
+        says; what they hold stays, and they are left at their friendly prompts. The journal, if there is one, says that
+        they were handed over, and in which life. Raises `SettingsError` as `close` does.
         """
         if grace is not None:
             seconds_of_grace(grace)  # a manager that stays open hands nothing over

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from belay_py.options import as_tags
+from belay_py.lifecycle import DeviceSessionState
+from belay_py.options import as_tags, check_device_id, check_text, require
+from belay_py.options.checks import TIMEOUT, instance_of, or_none
 from belay_py.session.observable import Observable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from belay_py.lifecycle import DeviceSessionState
     from belay_py.manager.pool import Pool
     from belay_py.session.session import DeviceSession
+
+_STATE = or_none(instance_of(DeviceSessionState))
 
 
 class Directory(Observable):
@@ -34,6 +37,7 @@ class Directory(Observable):
     def get(self, device_id: str) -> DeviceSession | None:
         """Return the session of that name, which counts as used now; None if there is none."""
         self._begin()
+        check_device_id(device_id)
         member = self._pool.members.get(device_id)
         if member is None or member.session is None:
             return None
@@ -43,6 +47,7 @@ class Directory(Observable):
     def __getitem__(self, device_id: str) -> DeviceSession:
         """The session of that name, made if the settings have such a device. Raises `DeviceNotFound`."""
         self._begin()
+        check_device_id(device_id)
         member = self._pool.member(device_id)
         self._pool.plan.touch(device_id, self._pool.time())
         return member.make_session()
@@ -73,7 +78,11 @@ class Directory(Observable):
         return sorted(self, key=lambda session: places[session.device_id].last_used)
 
     def idle_sessions(self, older_than: float = 0.0) -> list[DeviceSession]:
-        """The connected sessions that nobody has and nobody used for ``older_than`` seconds, longest unused first."""
+        """The connected sessions that nobody has and nobody used for ``older_than`` seconds, longest unused first.
+
+        Raises `SettingsError` where that is no number of seconds.
+        """
+        require("older_than", older_than, TIMEOUT)
         now, places = self._pool.time(), self._pool.plan.places
         return [
             session
@@ -91,8 +100,11 @@ class Directory(Observable):
         identity: str | None = None,
         state: DeviceSessionState | None = None,
     ) -> list[DeviceSession]:
-        """The sessions that fit all that is named. ``identity`` is a board's ``unique_id``."""
+        """The sessions that fit all that is named. ``identity`` is a board's ``unique_id``. Raises `SettingsError`."""
         wanted = as_tags(tags)
+        check_text("port", port)
+        check_text("identity", identity)
+        require("state", state, _STATE)
         return [
             session
             for session in self

@@ -7,8 +7,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
-from belay_py.errors import BelayError, SessionClosed, SettingsError
+from belay_py.errors import BelayError, SessionClosed
 from belay_py.manager.claims import Kind
+from belay_py.options import require
+from belay_py.options.checks import TIMEOUT
 from belay_py.session.functions.functional import LONGEST_TEARDOWN
 from belay_py.session.group import Turns
 from belay_py.session.session import DeviceSession
@@ -151,6 +153,5 @@ class Endings:
 
 def seconds_of_grace(grace: float) -> float:
     """Return a caller's ``grace`` as a number that a clock can hold. Raises `SettingsError`."""
-    if not isinstance(grace, int | float) or not grace >= 0:
-        raise SettingsError(f"grace is {grace!r}; it must be a number of seconds, 0 or more")
+    require("grace", grace, TIMEOUT)
     return min(grace, _FOR_EVER)

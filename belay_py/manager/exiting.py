@@ -14,6 +14,8 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from belay_py.virtual import running  # noqa: F401  so that its exit hook runs after ours: boards end after sessions
+
 if TYPE_CHECKING:
     from belay_py.manager.shutdown import Shutdown
 
@@ -27,7 +29,7 @@ _open: weakref.WeakSet[Shutdown] = weakref.WeakSet()
 def register(shutdown: Shutdown) -> None:
     """Have a manager closed when the program ends before anybody has closed it."""
     _open.add(shutdown)
-    # Exit hooks run in the opposite order: before those that end loops and virtual boards, whenever these came.
+    # Exit hooks run in the opposite order: before the one that ends loops, whenever that came.
     atexit.unregister(_at_exit)
     atexit.register(_at_exit)
 

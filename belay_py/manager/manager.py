@@ -13,7 +13,15 @@ from belay_py.manager.instruments import install
 from belay_py.manager.leaks import stack_of
 from belay_py.manager.leases import Lease, LeasedSession, caller
 from belay_py.manager.pool import Pool, Upkeep
-from belay_py.options import DeviceSessionManagerOptions, DeviceSessionOptions, as_tags
+from belay_py.options import (
+    DeviceSessionManagerOptions,
+    DeviceSessionOptions,
+    as_tags,
+    check_device_id,
+    check_function,
+    require,
+)
+from belay_py.options.checks import OPTIONS
 from belay_py.options.nesting import layered
 from belay_py.session.building import build_session
 from belay_py.text import did_you_mean
@@ -82,7 +90,8 @@ class DeviceSessionManager(Closing):
         connect fails, nothing stays and the name is free. Raises `SettingsError` and what connecting raises.
         """
         self._begin()
-        _check_name(device_id)
+        check_device_id(device_id)
+        check_function("on_connect", on_connect)
         before = self._pool.members.get(device_id)
         chosen = self._options(device_id, port, profile, options, before)
         if before is not None and before.session is not None and not replace:
@@ -119,6 +128,7 @@ class DeviceSessionManager(Closing):
 
         While somebody else makes it, this waits. Raises `SettingsError` and what connecting raises.
         """
+        check_device_id(device_id)
         while (making := self._pool.connecting.get(device_id)) is not None:
             await making.wait()
         found = self.get(device_id)
@@ -133,6 +143,7 @@ class DeviceSessionManager(Closing):
         `SettingsError` for a ``grace`` that is no number of seconds.
         """
         self._pool.require_here()
+        check_device_id(device_id)
         member = self._pool.members.get(device_id)
         if member is None:
             return False
@@ -155,6 +166,7 @@ class DeviceSessionManager(Closing):
         if isinstance(profile, DeviceSessionOptions):
             return build_session(profile, port, device_id=device_id, **options)
         named = self.options.profile(profile) if isinstance(profile, str) else profile
+        require("profile", named, OPTIONS)
         return build_session(layered(self.options.defaults, named), port, device_id=device_id, **options)
 
     # -- leases -------------------------------------------------------------------------------------------------
@@ -264,7 +276,7 @@ def _check_wanted(device_ids: tuple[str, ...], tags: Iterable[str] | None, count
     if tags is not None and device_ids:
         raise SettingsError("a lease is of devices by name, or by tags, and not both")
     for device_id in device_ids:
-        _check_name(device_id)
+        check_device_id(device_id)
     if len(set(device_ids)) != len(device_ids):
         raise SettingsError(f"a lease of {', '.join(device_ids)} names a device twice")
     if count is not None and (tags is None or not isinstance(count, int) or count < 1):
@@ -281,11 +293,6 @@ def _several(sessions: list[LeasedSession]) -> tuple[DeviceSession, ...]:
 
 def _duplicate(device_id: str) -> SettingsError:
     return SettingsError(f"there is a session {device_id!r} already; get() it, remove() it, or pass replace=True")
-
-
-def _check_name(device_id: object) -> None:
-    if not isinstance(device_id, str) or not device_id:
-        raise SettingsError(f"device_id is {device_id!r}; it must be text, the name of the device")
 
 
 def _options_of(settings: object) -> DeviceSessionManagerOptions:

@@ -6,11 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from belay_py.devices import locks
-from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SettingsError
+from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged
 from belay_py.manager.claims import Claim, Kind
 from belay_py.manager.pool import Upkeep
 from belay_py.manager.readiness import together
 from belay_py.manager.threads import Threads
+from belay_py.options import check_device_id, require
+from belay_py.options.checks import TIMEOUT
 from belay_py.session.finding import find_place
 
 if TYPE_CHECKING:
@@ -28,13 +30,11 @@ _FOR_EVER: Final = 1e9  # seconds: what is asked for as inf
 async def take_over(pool: Pool, keys: Iterable[str], timeout: float | None) -> None:
     """See `DeviceSessionManager.take_over`."""
     seconds = pool.options.lease_timeout if timeout is None else timeout
-    if not isinstance(seconds, int | float) or not seconds >= 0:
-        raise SettingsError(f"timeout is {seconds!r}; it must be a number of seconds, 0 or more")
+    require("timeout", seconds, TIMEOUT)
     deadline = pool.time() + min(seconds, _FOR_EVER)
     keys = list(keys)
     for key in keys:
-        if not isinstance(key, str):
-            raise SettingsError(f"a device to take over is {key!r}; it must be text, the name of the device")
+        check_device_id(key)
     members = [pool.member(key) for key in dict.fromkeys(keys)]
     if members:
         await together([_take_over(pool, member, deadline) for member in members])

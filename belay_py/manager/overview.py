@@ -13,6 +13,7 @@ from belay_py.manager.moving import take_over
 from belay_py.manager.tally import Tally
 from belay_py.manager.warming import warm_up
 from belay_py.manager.watch import Watch
+from belay_py.options import check_device_id, check_function
 
 if TYPE_CHECKING:
     from belay_py.errors import BelayError
@@ -75,6 +76,9 @@ class Overview(Directory):
         `DeviceNotFound` for a name that no device has.
         """
         self._begin()
+        for device_id in device_ids:
+            check_device_id(device_id)
+        check_function("progress", progress)
         return await warm_up(self._pool, device_ids or self._pool.options.warm_up, progress)
 
     @property
@@ -102,4 +106,5 @@ class Overview(Directory):
         Return whether it was in quarantine. Raises `DeviceNotFound`.
         """
         self._begin()
+        check_device_id(device_id)
         return self._watch.quarantine.release(self._pool.member(device_id))

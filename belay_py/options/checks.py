@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from belay_py.errors import SettingsError
 from belay_py.text import did_you_mean, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 Rule: TypeAlias = "tuple[Callable[[Any], bool], str]"
 
@@ -70,11 +71,14 @@ def or_none(rule: Rule) -> Rule:
 SECONDS: Final[Rule] = (is_seconds, "a number of seconds above 0")
 FINITE: Final[Rule] = (is_finite, "a number of seconds above 0, and finite")
 DELAY: Final[Rule] = (is_delay, "a number of seconds of at least 0, and finite")
+TIMEOUT: Final[Rule] = (lambda value: is_number(value) and value >= 0, "a number of seconds, 0 or more")
 COUNT: Final[Rule] = (is_count, "a whole number of at least 1")
 WHOLE: Final[Rule] = (is_whole, "a whole number of at least 0")
 SWITCH: Final[Rule] = (is_switch, "True or False")
 TEXT: Final[Rule] = or_none((lambda value: isinstance(value, str), "text"))
 PATH: Final[Rule] = or_none((is_path, "the path of a file"))
+FUNCTION: Final[Rule] = or_none((callable, "a function"))
+OPTIONS: Final[Rule] = (lambda value: isinstance(value, Mapping), "a mapping of options, such as {'idle_timeout': 60}")
 
 
 def instance_of(kind: type[object]) -> Rule:
@@ -103,6 +107,17 @@ def check_text(name: str, value: str | None) -> None:
 def check_path(name: str, value: str | os.PathLike[str] | None) -> None:
     """Refuse what is neither a path nor None. Raises `SettingsError`."""
     require(name, value, PATH)
+
+
+def check_device_id(value: object) -> None:
+    """Refuse what cannot name a device. Raises `SettingsError`."""
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"device_id is {shown(value)}; it must be text, the name of the device")
+
+
+def check_function(name: str, value: object) -> None:
+    """Refuse what is neither to be called nor None. Raises `SettingsError`."""
+    require(name, value, FUNCTION)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], *, means: Mapping[str, str], prefix: str = "") -> None:

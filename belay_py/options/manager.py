@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,22 +13,25 @@ from belay_py.options.checks import (
     COUNT,
     DELAY,
     FINITE,
+    OPTIONS,
     PATH,
     SECONDS,
     SWITCH,
     WHOLE,
     check,
+    check_device_id,
     check_names,
     one_of,
     or_none,
+    require,
 )
-from belay_py.options.nesting import check_nested_names, layered
+from belay_py.options.nesting import layered
 from belay_py.options.session import DeviceSessionOptions
 from belay_py.text import did_you_mean
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from belay_py.options.checks import Rule
 
@@ -70,18 +75,32 @@ class DeviceSessionManagerOptions:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Named sets of options, which devices may name."""
     devices: Mapping[str, DeviceSessionOptions] = field(default_factory=dict)
-    """The boards that are known by name; each is opened on its first use."""
+    """The boards that are known by name; each is opened on its first use. A port alone stands for options as well."""
 
     def __post_init__(self) -> None:
         check(self, _RULES)
-        known = [item.name for item in dataclasses.fields(DeviceSessionOptions)]
-        for options in (self.defaults, *self.profiles.values()):
-            check_names(options, known, means={"timeout": "operation_timeout"})
-            check_nested_names(options)
+        self._check_options("defaults", self.defaults)
+        for name, options in self.profiles.items():
+            self._check_options(f"profiles.{name}", options)
+        object.__setattr__(self, "devices", {name: self._device(name, it) for name, it in self.devices.items()})
+        object.__setattr__(self, "warm_up", tuple(self.warm_up))
         for device_id in self.warm_up:
             if device_id not in self.devices:
                 hint = did_you_mean(device_id, self.devices, "the devices are")
                 raise SettingsError(f"warm_up has {device_id!r} in it, which is no device; {hint}")
+
+    def _check_options(self, where: str, options: Mapping[str, Any]) -> None:
+        """Refuse what no session could be made with, here, and not at each one."""
+        require(where, options, OPTIONS)
+        with _placed(where):
+            merged = layered(self.defaults, options)
+            DeviceSessionOptions.build(merged.pop("port", "virtual:"), merged)
+
+    def _device(self, name: str, device: str | DeviceSessionOptions) -> DeviceSessionOptions:
+        check_device_id(name)
+        require(f"devices.{name}", device, _DEVICE)
+        with _placed(f"devices.{name}"):
+            return self.session_options(device, {})
 
     @classmethod
     def build(
@@ -96,7 +115,7 @@ class DeviceSessionManagerOptions:
 
     def profile(self, name: str) -> Mapping[str, Any]:
         """The set of options of that name. Raises `SettingsError` with the nearest right one."""
-        if name not in self.profiles:
+        if not isinstance(name, str) or name not in self.profiles:
             raise SettingsError(
                 f"there is no profile {name!r}; {did_you_mean(name, self.profiles, 'the profiles are')}"
             )
@@ -117,6 +136,19 @@ class DeviceSessionManagerOptions:
         return DeviceSessionOptions.build(of_profile if port is None else port, merged)
 
 
+@contextlib.contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Put the place into an error."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+_DEVICE: Final[Rule] = (
+    lambda value: isinstance(value, str | DeviceSessionOptions),
+    'a port, such as "/dev/ttyACM0", or DeviceSessionOptions(port=...)',
+)
 _RULES: Final[Mapping[str, Rule]] = {
     "max_sessions": COUNT,
     "enable_session_pooling": SWITCH,
@@ -132,4 +164,10 @@ _RULES: Final[Mapping[str, Rule]] = {
     "close_grace": DELAY,
     "on_close": one_of("stop", "leave"),
     "journal": PATH,
+    "warm_up": (
+        lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes),
+        "several names of devices, such as ('left', 'right')",
+    ),
+    "profiles": (lambda value: isinstance(value, Mapping), "a mapping of names to options"),
+    "devices": (lambda value: isinstance(value, Mapping), "a mapping of names to ports or options"),
 }

@@ -35,6 +35,30 @@ NAME: Final = "_belay_v"
 DEEPEST: Final = 100
 """Containers inside each other. What is nested deeper most likely contains itself."""
 
+_LOOP = r"""
+ while 1:
+  c=L.get(type(x),'!')
+  if c in'[({<^=*':
+   if len(s)>=DEEPEST:TOO_DEEP
+   g(c,x,s)
+  elif c in'sbAM':q(c,x)
+  else:p(z(c,x))
+  if c=='!':NO_FORM
+  while s:
+   try:
+    x=next(s[-1])
+    break
+   except StopIteration:
+    s.pop()
+    p(']')
+  else:break"""
+
+
+def loop(too_deep: str, no_form: str) -> str:
+    """Return the loop over a value ``x`` and all in it, with ``s=[]`` before it, and what is done where that ends."""
+    return _LOOP.strip("\n").replace("TOO_DEEP", too_deep).replace("NO_FORM", no_form).replace("DEEPEST", str(DEEPEST))
+
+
 # L: what kind of thing an exact type is; F, W: the float's token and struct's letter for it; h: bytes to hexadecimal.
 # p prints, in portions: o, b, t are what is to be printed, how many characters that is, and how many were. q prints the
 # beginning of str and bytes and returns the end. g opens a container: it puts an iterator on the stack s, but prints
@@ -118,24 +142,9 @@ def v(n,x):
  o.append('~'+n+':')
  b=t=0
  s=[]
- while 1:
-  c=L.get(type(x),'!')
-  if c in'[({<^=*':
-   if len(s)>=DEEPEST:
-    p('~')
-    break
-   g(c,x,s)
-  elif c in'sbAM':q(c,x)
-  else:p(z(c,x))
-  if c=='!':break
-  while s:
-   try:
-    x=next(s[-1])
-    break
-   except StopIteration:
-    s.pop()
-    p(']')
-  else:break
+"""
+    + loop("\n    p('~')\n    break", "break")
+    + r"""
  print(''.join(o)+';%x;'%(t+b)+n,end='')
  o.clear()
 """,

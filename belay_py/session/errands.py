@@ -7,16 +7,25 @@ and found there by its name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from belay_py.errors import ExecutionError, SessionTimeout
+from belay_py.errors import (
+    BoardWasReset,
+    Disconnected,
+    ExecutionError,
+    OutcomeUnknown,
+    ProtocolViolation,
+    SessionTimeout,
+)
+from belay_py.session.outcomes import WAS_RUNNING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from belay_py.session.channel import Channel
     from belay_py.session.execution import ExecutionResult
@@ -123,6 +132,30 @@ class Errand:
         if not await self._operations.recovery.bring_back(channel):
             trouble = self._operations.standing.trouble
             raise SessionTimeout(f"what runs on the board was gone, and then {trouble}", recovered=False)
+
+
+@contextlib.contextmanager
+def going_first(ours: str, theirs: str) -> Iterator[None]:
+    """Say of what goes wrong here that it met code of ours, and that the caller's, which was to follow, has not run.
+
+    ``ours`` is what was sent, ``theirs`` a sentence on what had not begun. The device's exceptions are left as they
+    are.
+    """
+    try:
+        yield
+    except OutcomeUnknown as error:
+        reason = str(error).removesuffix(WAS_RUNNING)
+        raise Disconnected(f"{reason}. {ours[0].upper()}{ours[1:]} was going first; {theirs}") from error.__cause__
+    except BoardWasReset as reset:
+        if reset.outcome == "not_started":
+            raise
+        raise BoardWasReset(
+            f"the board restarted before or while {ours} went first: its variables are gone, and {theirs}",
+            outcome="not_started",
+        ) from reset
+    except (SessionTimeout, ProtocolViolation) as error:
+        error.outcome = "not_started"
+        raise
 
 
 def left(deadline: float) -> float | None:

@@ -2,6 +2,10 @@
 
 Whether the encoder is there is seen by its name, which is looked up before any of the code runs. Where it is missing,
 nothing has run: it is sent, and the code once more; or the board has restarted unseen, and that is told.
+
+The encoder is no `Kit` (see `session.errands`), though sent like one: a kit is looked for in an execution of its own
+before its first use, and named by a hash. The first evaluation on a board that has the encoder would take two round
+trips, and each one carry more bytes. Small heaps get another one, which a kit has not.
 """
 
 from __future__ import annotations
@@ -12,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from belay_py.errors import (
     BoardWasReset,
-    Disconnected,
     ExecutionError,
-    OutcomeUnknown,
-    ProtocolViolation,
     SessionTimeout,
 )
 from belay_py.session import blocks, encoder, nonces, values
+from belay_py.session.errands import going_first
 from belay_py.session.returns import validator
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Evaluations:
         source = block.calling(f"{encoder.NAME}('{nonce}',", look_up=encoder.NAME)
         if block.first is None:
             async with self._undisturbed(deadline):
-                with _not_the_callers():
+                with _encoder_first():
                     await self._run(_LOOK, deadline)
                 output = await self._run_looked_up(source, deadline)
         else:
@@ -70,7 +72,7 @@ class Evaluations:
         # From here on nobody's reset comes in between the sending of the encoder and what needs it.
         async with self._undisturbed(deadline):
             for _ in range(_ATTEMPTS):
-                with _not_the_callers():
+                with _encoder_first():
                     await self._install(deadline)
                 found = await self._try(source, deadline)
                 if isinstance(found, bytes):
@@ -118,8 +120,6 @@ class Evaluations:
         try:
             for part in encoder.INSTALL:
                 await self._execute(part, deadline)
-        except BoardWasReset as reset:
-            raise BoardWasReset(_RESTARTED_BEFORE, outcome="not_started") from reset
         except ExecutionError as error:
             if error.type == "NameError":  # of what an earlier part had defined
                 await self._look_for_restart(deadline)
@@ -190,21 +190,11 @@ class Evaluations:
 
 
 @contextlib.contextmanager
-def _not_the_callers() -> Iterator[None]:
-    """What fails here is our own code, in front of the caller's, none of which has run: say so.
-
-    An exception loses its places, which would be looked for in the caller's code.
-    """
+def _encoder_first() -> Iterator[None]:
+    """`going_first` for the encoder. The device's exceptions lose their places, which are none of the caller's code."""
     try:
-        yield
-    except OutcomeUnknown as error:
-        why = error.__cause__ or "the link was lost"
-        raise Disconnected(
-            f"{why}. The encoder of values was going first; the code had not started"
-        ) from error.__cause__
-    except (SessionTimeout, ProtocolViolation) as error:
-        error.outcome = "not_started"
-        raise
+        with going_first("the encoder of values", "the code had not started"):
+            yield
     except ExecutionError as error:
         error.frames = ()
         if _NOT_THE_CALLERS not in getattr(error, "__notes__", ()):

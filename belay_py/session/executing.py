@@ -81,7 +81,7 @@ class Executing(Instrumented):
     ) -> ExecutionResult:
         """Run a file of the host on the board, without storing it there; tracebacks name it.
 
-        Raises what `execute` raises, and `InvalidCode` for a file that cannot be read.
+        The options are as for `execute`. Raises what that raises, and `InvalidCode` for a file that cannot be read.
         """
         return await self.execute(read_code(file), timeout=timeout, stdin=stdin, filename=file, idempotent=idempotent)
 

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Final
 
 from belay_py import events
-from belay_py.devices.whereabouts import Place
-from belay_py.errors import ConnectionFailed, DeviceBusy, DeviceNotFound, IdentityChanged, SessionClosed
+from belay_py.errors import ConnectionFailed, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
-from belay_py.session.connection import open_connection
-from belay_py.session.finding import find_place
 from belay_py.session.instrumented import told
-from belay_py.session.outcomes import WentAway
+from belay_py.session.reaching import reach
 from belay_py.session.standing import no_time_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from belay_py.devices.whereabouts import Place
     from belay_py.session.channel import Channel
     from belay_py.session.connection import Connection
+    from belay_py.session.reaching import Reached
     from belay_py.session.restarting import RestartAtConnect
     from belay_py.session.standing import Standing
 
 _log = logging.getLogger(__name__)
 _State = DeviceSessionState
-_BETWEEN_ATTEMPTS = 0.2  # seconds; a board with native USB is away for one or two, and its port is made anew
 
 _WHY: Final[dict[events.DisconnectReason, str]] = {
     "idle": "it was not used for idle_timeout seconds",
@@ -47,11 +44,9 @@ class Link:
         self._standing = standing
         self._lifecycle = standing.lifecycle
         self._listeners = standing.listeners
-        self._opening: asyncio.Task[Connection] | None = None
+        self._opening: asyncio.Task[Reached] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closing = False
-        self._place = Place(standing.options.port)
-        """What was opened last."""
         self.endings = 0
         """Counts the calls of `disconnect` and `close`."""
 
@@ -106,12 +101,14 @@ class Link:
             standing.keeper.before_connect()
         restart = restart or standing.options.reset
         try:
-            connection = await self._open(self._open_after(channel, deadline, restart, patient=patient))
+            place, connection = await self._open(
+                reach(standing, deadline, self.on_lost, after=channel, restart=restart, patient=patient)
+            )
         except IdentityChanged:
             standing.whereabouts.told = True
             raise
-        stranger = self._stranger(connection)
-        self._accept(connection, restarted=restart != "never", is_known=stranger is None)
+        stranger = self._stranger(place, connection)
+        self._accept(place, connection, restarted=restart != "never", is_known=stranger is None)
         try:
             if stranger is not None:
                 raise stranger
@@ -125,10 +122,10 @@ class Link:
             await self._end_of(error)
             raise
 
-    def _stranger(self, connection: Connection) -> IdentityChanged | None:
+    def _stranger(self, place: Place, connection: Connection) -> IdentityChanged | None:
         standing = self._standing
         try:
-            standing.whereabouts.recognise(self._place, connection.board.unique_id, standing.counters.about)
+            standing.whereabouts.recognise(place, connection.board.unique_id, standing.counters.about)
         except IdentityChanged as error:
             return error
         return None
@@ -217,15 +214,15 @@ class Link:
 
     # -- internals ----------------------------------------------------------------------------------------------
 
-    async def _open(self, work: Coroutine[None, None, Connection]) -> Connection:
+    async def _open(self, work: Coroutine[None, None, Reached]) -> Reached:
         """Open the connection in a task of its own, which `disconnect` can cancel without cancelling the caller."""
         self._opening = opening = asyncio.get_running_loop().create_task(work)
         try:
-            connection = await opening
+            reached = await opening
         except asyncio.CancelledError:
             if opening.done() and not opening.cancelled() and opening.exception() is None:
                 # It came about in the very moment in which nobody wanted it any more.
-                self._standing.channel = opening.result().channel
+                self._standing.channel = opening.result().connection.channel
                 self._standing.channel.close()
             me = asyncio.current_task()
             if self._lifecycle.state is _State.CONNECTING:
@@ -243,36 +240,13 @@ class Link:
         if self._lifecycle.state is not _State.CONNECTING:
             # A disconnect came between the opening's end and this. Until the port is closed the turn is not another's:
             # in a manager a slot goes with it.
-            connection.channel.close()
-            await connection.channel.closed()
+            channel = reached.connection.channel
+            channel.close()
+            await channel.closed()
             raise SessionClosed("the session was disconnected while it was connecting")
-        return connection
+        return reached
 
-    async def _open_after(
-        self, before: Channel | None, deadline: float, restart: RestartAtConnect, *, patient: bool
-    ) -> Connection:
-        loop, board = asyncio.get_running_loop(), self._standing.whereabouts
-        if before is not None:
-            await before.closed()  # it went into ERROR, and may still hold the port
-        while True:
-            try:
-                self._place = place = await find_place(board, deadline)
-                return await open_connection(
-                    dataclasses.replace(self._standing.options, port=place.port),
-                    deadline,
-                    self.on_lost,
-                    restart=restart,
-                    verify=board.verify if board.known.unique_id is not None else None,
-                    counters=self._standing.counters,
-                )
-            except WentAway:
-                restart, patient = "never", True
-            except (DeviceNotFound, DeviceBusy, ConnectionFailed, IdentityChanged):
-                if not patient or loop.time() + _BETWEEN_ATTEMPTS >= deadline:
-                    raise
-            await asyncio.sleep(_BETWEEN_ATTEMPTS)
-
-    def _accept(self, connection: Connection, *, restarted: bool, is_known: bool) -> None:
+    def _accept(self, place: Place, connection: Connection, *, restarted: bool, is_known: bool) -> None:
         """Take a connection into use; ``restarted`` says that its board was restarted for it.
 
         Of a board that is another one than before (not ``is_known``) nothing is noted: the right one may come back, in
@@ -280,7 +254,7 @@ class Link:
         """
         standing = self._standing
         if not connection.channel.in_step:
-            trouble = f"{self._place.port} was lost right after the handshake"
+            trouble = f"{place.port} was lost right after the handshake"
             standing.fail(trouble)
             raise ConnectionFailed(f"{trouble}; is the board powered, the cable whole?")
         standing.channel = connection.channel
@@ -291,25 +265,13 @@ class Link:
         standing.counters.about.generation = standing.generation
         self._lifecycle.fire("connected")
         if is_known:
-            self._note_life(connection, restarted=restarted)
+            standing.met(connection.board, connection.channel.life, restarted=restarted)
         self._listeners.emit(events.SessionConnected, generation=standing.generation, boot_epoch=standing.boot_epoch)
-
-    def _note_life(self, connection: Connection, *, restarted: bool) -> None:
-        standing = self._standing
-        standing.info = connection.board
-        before, standing.life = standing.life, connection.channel.life
-        known = standing.life is not None and before is not None
-        standing.attached = False if restarted else standing.life == before if known else None
-        if standing.boot_epoch == 0:
-            standing.boot_epoch = 1
-        elif not standing.attached:  # a reconnection to a life that this session knows is no new epoch
-            standing.restart_is_ours |= restarted
-            standing.restarted()
 
     async def _end(
         self,
         channel: Channel | None,
-        opening: asyncio.Task[Connection] | None,
+        opening: asyncio.Task[Reached] | None,
         settle: Callable[[], None],
     ) -> None:
         try:
@@ -318,7 +280,9 @@ class Link:
                 opening.cancel()
                 await asyncio.wait([opening])
                 if not opening.cancelled() and opening.exception() is None:
-                    ended = opening.result().channel  # it came about in the moment in which it was to be cancelled
+                    ended = (
+                        opening.result().connection.channel
+                    )  # it came about in the moment in which it was to be cancelled
                     ended.close()
             if ended is not None:
                 await ended.closed()

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar, overload
 from belay_py.errors import (
     BelayError,
     BoardWasReset,
-    Disconnected,
     ExecutionError,
     InvalidCode,
-    OutcomeUnknown,
     ProtocolViolation,
-    SessionTimeout,
 )
 from belay_py.session import batches, nonces
 from belay_py.session.batches import KIT
+from belay_py.session.errands import going_first
 from belay_py.session.execution import ExecutionResult, encode_code
 from belay_py.session.memory import ALWAYS_FITS
 from belay_py.session.snippets import find_source
@@ -199,16 +197,11 @@ class _Run:
     async def _is_ready(self) -> bool:
         """Send what runs snippets, unless it is there; return whether the board can do it."""
         try:
-            await self._errand.use(KIT)
+            with going_first("what runs snippets", "none of them had started"):
+                await self._errand.use(KIT)
         except ExecutionError:
             self._limit = 0  # no `compile`, or no memory for it: one by one, then
             return False
-        except (SessionTimeout, ProtocolViolation, BoardWasReset) as error:
-            error.outcome = "not_started"
-            raise
-        except OutcomeUnknown as error:
-            why = error.__cause__ or "the link was lost"
-            raise Disconnected(f"{why}. What runs snippets was going first; none of them had started") from error
         return True
 
     async def _submit(self, batch: list[bytes], *, checked: bool) -> None:

@@ -22,7 +22,7 @@ from belay_py.protocol import BoardReset, Finished
 from belay_py.session.channel import FIRST_INTERRUPT_INTERVAL, LONGEST_INTERRUPT_INTERVAL
 from belay_py.session.execution import ExecutionResult
 from belay_py.session.memory import ALWAYS_FITS, require_room, too_large
-from belay_py.session.outcomes import Dropped, Expired, LinkLost, Restarted
+from belay_py.session.outcomes import WAS_RUNNING, Dropped, Expired, LinkLost, Restarted
 from belay_py.session.tracebacks import execution_error, is_keyboard_interrupt, is_unprepared
 from belay_py.text import to_text
 
@@ -188,9 +188,7 @@ class Operations:
             standing.turn.release()
             reason = error.__cause__ or standing.trouble
             if may_have_run:
-                raise OutcomeUnknown(
-                    f"{reason}. Code was running; nobody can tell how far it came"
-                ) from error.__cause__
+                raise OutcomeUnknown(f"{reason}{WAS_RUNNING}") from error.__cause__
             raise Disconnected(f"{reason}. The code had not started") from error.__cause__
         if not isinstance(error, Exception):
             self.recovery.start(channel)  # cancelled: the caller does not wait for it

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+WAS_RUNNING: Final = ". Code was running; nobody can tell how far it came"
+"""How the message ends for a caller whose code was with the board when the link was lost, behind the reason."""
+
 
 class Expired(Exception):
     """The exchange's deadline has passed."""

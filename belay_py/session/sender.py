@@ -35,23 +35,10 @@ except ImportError:C=None
 def p(e):o.append(e)
 def v(x):
  s=[]
- while 1:
-  c=L.get(type(x),'!')
-  if c=='!':raise TypeError('belay_send: '+type(x).__name__+' has no form that can be sent')
-  if c in'[({<^=*':
-   if len(s)>=DEEPEST:raise ValueError('belay_send: nested too deep')
-   g(c,x,s)
-  elif c in'sbAM':q(c,x)
-  else:p(z(c,x))
-  while s:
-   try:
-    x=next(s[-1])
-    break
-   except StopIteration:
-    s.pop()
-    p(']')
-  else:break
-""".replace("DEEPEST", str(encoder.DEEPEST))
+""" + encoder.loop(
+    "raise ValueError('belay_send: nested too deep')",
+    "raise TypeError('belay_send: '+type(x).__name__+' has no form that can be sent')",
+)
 _CALL: Final = r"""
 def belay_send(value,topic=None):
  global i,y

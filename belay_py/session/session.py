@@ -195,15 +195,17 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
     async def interrupt(self, *, timeout: float | None = None) -> bool:
         """Stop the code that another task runs; that task gets `Interrupted`. Return whether any was running.
 
-        Ctrl-C is repeated until the code ends. Raises `SessionTimeout` when it does not: it catches the interrupt.
+        Ctrl-C is repeated until the code ends. Raises `SessionTimeout` when it does not within ``timeout`` seconds, by
+        default ``operation_timeout``: it catches the interrupt.
         """
         return await self._operations.interrupt(timeout)
 
     async def soft_reset(self, *, timeout: float | None = None) -> Boot:
         """Restart the board's interpreter; files stay, variables go, ``boot.py`` runs.
 
-        The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Setups run then. Raises
-        `SessionTimeout`, `OutcomeUnknown`, `Disconnected`, `Interrupted`, `SessionClosed`, or what a setup raises.
+        The result's ``epoch`` is the new boot epoch, ``output`` what the boot printed. Setups run then. ``timeout`` is
+        seconds for all of it, by default ``operation_timeout``. Raises `SessionTimeout`, `OutcomeUnknown`,
+        `Disconnected`, `Interrupted`, `SessionClosed`, or what a setup raises.
         """
         return await self._standing.observe("soft_reset", self._restarted(self._resets.soft, timeout, None))
 

@@ -135,6 +135,21 @@ class Standing:
             self.lifecycle.fire("fail")
             self.listeners.emit(events.SessionError, trouble=trouble)
 
+    def met(self, board: BoardInfo, life: str | None, *, restarted: bool) -> None:
+        """Note the board at the other end of a new connection, and the life of its interpreter.
+
+        ``restarted`` says that it was restarted for the connection.
+        """
+        self.info = board
+        before, self.life = self.life, life
+        known = life is not None and before is not None
+        self.attached = False if restarted else life == before if known else None
+        if self.boot_epoch == 0:
+            self.boot_epoch = 1
+        elif not self.attached:  # a reconnection to a life that this session knows is no new epoch
+            self.restart_is_ours |= restarted
+            self.restarted()
+
     def restarted(self, output: str = "") -> None:
         """Note that the board's interpreter began a new life; ``output`` is what it printed then."""
         self.boot_epoch += 1

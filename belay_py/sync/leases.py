@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py.errors import SessionClosed
 from belay_py.manager.leases import LeasedSession
+from belay_py.options import check_function
 from belay_py.session.group import innermost
 from belay_py.sync.face import Face, in_a_thread, is_asynchronous
 from belay_py.sync.session import DeviceSession
@@ -102,7 +103,11 @@ def _face(session: LeasedSession) -> DeviceSession:
 def preparing(
     on_connect: Callable[[DeviceSession], object] | Callable[[asynchronous_session.DeviceSession], Awaitable[object]],
 ) -> Callable[[asynchronous_session.DeviceSession], Awaitable[object]]:
-    """Return what prepares a board by ``on_connect``: plain, it runs in a thread and gets the blocking session."""
+    """Return what prepares a board by ``on_connect``: plain, it runs in a thread and gets the blocking session.
+
+    Raises `SettingsError` for what cannot be called.
+    """
+    check_function("on_connect", on_connect)
     if is_asynchronous(on_connect):
         return on_connect  # type: ignore[return-value]  # it was looked at
 

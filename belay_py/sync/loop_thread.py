@@ -18,6 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py.errors import BelayError
+from belay_py.virtual import running  # noqa: F401  so that its exit hook runs after ours: boards end after sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -3,87 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import os
-import threading
 from typing import TYPE_CHECKING, Literal
 
 from belay_py.errors import DeviceBusy
+from belay_py.virtual import running
 from belay_py.virtual.options import VirtualBoardOptions, parse_url
 from belay_py.virtual.process import BoardProcess
 
 if TYPE_CHECKING:
+    import os
     import socket
     from types import TracebackType
     from typing import Self
-
-_named: dict[str, BoardProcess] = {}
-_registry = threading.RLock()
 
 
 def open_board(url: str) -> BoardProcess:
     """Give the running board that a URL names.
 
     ``virtual:`` is a new board of the caller's own, who closes it. ``virtual:NAME`` is made on first use and lives as
-    long as this process, unless a `VirtualBoard` of that name is open. Options follow as in
-    ``virtual:NAME?window=32&raw_paste=refused``; for a board that exists they must be the ones it has.
+    long as this process, unless a board of that name is there already: of a `VirtualBoard` or a `BoardProcess`. Options
+    follow as in ``virtual:NAME?window=32&raw_paste=refused``; for a board that exists they must be the ones it has.
     """
     name, options = parse_url(url)
-    if name is None:
-        board = BoardProcess(None, options)
-        board.start()
-        return board
-    with _registry:
-        found = _named.get(name)
-        if found is not None and found.is_running:
-            if options is not None and options != found.options:
-                raise DeviceBusy(
-                    f"{found.port} exists with other options; leave them out of {url!r}, or use another name",
-                    holder=found.port,
-                )
-            return found
-        board = BoardProcess(name, options)
-        board.start()
-        _named[name] = board
-        return board
-
-
-def _register(board: BoardProcess) -> None:
-    with _registry:
-        found = _named.get(board.name)
-        if found is not None and found.is_running:
-            raise DeviceBusy(f"{board.port} exists already; use another name", holder=found.port)
-        board.start()
-        _named[board.name] = board
-
-
-def _close(board: BoardProcess) -> None:
-    with _registry:
-        if _named.get(board.name) is board:
-            del _named[board.name]
-    board.close()
-
-
-@atexit.register
-def close_boards() -> None:
-    """Close every named board. Runs at exit."""
-    with _registry:
-        boards = list(_named.values())
-        _named.clear()
-    for board in boards:
-        board.close()
-
-
-def _after_fork() -> None:
-    """In the child: the boards are its parent's, who goes on to use them; a lock may be held by nobody any more."""
-    global _registry  # noqa: PLW0603  it is replaced where no other thread can be
-    _named.clear()
-    _registry = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
+    board = running.enter(BoardProcess(name, options))
+    if options is not None and options != board.options:
+        raise DeviceBusy(
+            f"{board.port} exists with other options; leave them out of {url!r}, or use another name",
+            holder=board.port,
+        )
+    board.start()  # also of one that another thread has made: it waits for that to be done
+    return board
 
 
 class VirtualBoard:
@@ -114,7 +64,7 @@ class VirtualBoard:
         reset_drops_link: bool = False,
     ) -> None:
         options = VirtualBoardOptions(
-            folder=None if folder is None else str(folder),
+            folder=folder,
             window=window,
             raw_paste=raw_paste,
             ring=ring,
@@ -126,7 +76,7 @@ class VirtualBoard:
             reset_drops_link=reset_drops_link,
         )
         self.process = BoardProcess(name, options)
-        """The same board, blocking."""
+        """The same board, blocking; either face may start and close it."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.port}>"
@@ -138,19 +88,19 @@ class VirtualBoard:
 
     async def start(self) -> None:
         """Start the board. Raises VirtualBoardUnavailable, and DeviceBusy when the name is taken."""
-        task = asyncio.ensure_future(asyncio.to_thread(_register, self.process))
+        task = asyncio.ensure_future(asyncio.to_thread(self.process.start))
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             # The thread cannot be stopped; what it is starting must not be left behind.
-            await asyncio.to_thread(_close, self.process)
+            await asyncio.to_thread(self.process.close)
             with contextlib.suppress(Exception):
                 await task
             raise
 
     async def close(self) -> None:
         """End the board. Safe at any time, any number of times."""
-        await asyncio.to_thread(_close, self.process)
+        await asyncio.to_thread(self.process.close)
 
     async def __aenter__(self) -> Self:
         await self.start()

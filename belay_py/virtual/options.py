@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import os
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class VirtualBoardOptions:
     """A board as it is built. Sizes are bytes; a value out of range raises `SettingsError`."""
 
-    folder: str | None = None
+    folder: str | os.PathLike[str] | None = None
     """A folder of the host that holds the board's files; None keeps them in memory."""
     window: int = 128
     """What one credit of raw-paste grants."""
@@ -46,12 +47,21 @@ class VirtualBoardOptions:
             ("window", 1, 32767), ("ring", 2, 1 << 20), ("memory", 64 << 10, 1 << 30), ("storage", 0, 1 << 30),
         ):  # fmt: skip
             value = getattr(self, name)
-            if not least <= value <= most:
-                raise SettingsError(f"{name} must be between {least} and {most}, not {value}")
+            if type(value) is not int or not least <= value <= most:
+                raise SettingsError(f"{name} must be between {least} and {most}, a whole number, not {value!r}")
         for name, allowed in (("raw_paste", ("on", "refused", "absent")), ("overrun", ("stall", "drop"))):
             value = getattr(self, name)
             if value not in allowed:
                 raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        for name in ("keeps_power", "reset_drops_link"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingsError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        if not isinstance(self.unique_id, bytes | None):
+            raise SettingsError(f"unique_id must be bytes, or None, not {self.unique_id!r}")
+        if self.folder is not None:
+            if not isinstance(self.folder, str | os.PathLike):
+                raise SettingsError(f"folder must be the path of a folder, or None, not {self.folder!r}")
+            object.__setattr__(self, "folder", os.fsdecode(self.folder))
 
     def identity(self, name: str) -> bytes:
         """Give the eight or more bytes of the board's unique id."""
@@ -83,14 +93,14 @@ _PARSERS: dict[str, Any] = {
 
 def check_name(name: str) -> str:
     """Give the name back, or raise DeviceNotFound when it cannot be part of a URL."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DeviceNotFound(f"{name!r} cannot name a virtual board; use up to 64 letters, digits, '.', '_' and '-'")
     return name
 
 
 def parse_url(url: str) -> tuple[str | None, VirtualBoardOptions | None]:
     """Split ``virtual:NAME?option=value&...`` into the name and the options, each None when it is not given."""
-    if not url.startswith(SCHEME):
+    if not isinstance(url, str) or not url.startswith(SCHEME):
         raise DeviceNotFound(f"{url!r} does not name a virtual board; write 'virtual:' or 'virtual:NAME'")
     name, _, query = url.removeprefix(SCHEME).partition("?")
     values: dict[str, Any] = {}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import belay_py
 from belay_py import errors
-from belay_py.virtual import control
+from belay_py.virtual import control, running
 from belay_py.virtual.options import SCHEME, VirtualBoardOptions, check_name
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class BoardProcess:
 
     def __init__(self, name: str | None = None, options: VirtualBoardOptions | None = None) -> None:
         self.name = f"board-{secrets.token_hex(4)}" if name is None else check_name(name)
+        if not isinstance(options, VirtualBoardOptions | None):
+            raise errors.SettingsError(f"the options are {options!r}; pass VirtualBoardOptions(...)")
         self.options = options or VirtualBoardOptions()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,6 +68,11 @@ class BoardProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def has_ended(self) -> bool:
+        """Whether there was a board and is none any more: it was closed, or its process has ended by itself."""
+        return self._closed or (self._process is not None and self._process.poll() is not None)
+
+    @property
     def pid(self) -> int | None:
         """The board's process id."""
         return None if self._process is None else self._process.pid
@@ -73,27 +80,38 @@ class BoardProcess:
     # -- life
 
     def start(self, *, cdn: str | None = None) -> None:
-        """Start the board; its program is booting when this returns. Raises VirtualBoardUnavailable."""
+        """Start the board, unless it runs; its program is booting when this returns, and `port` is its own.
+
+        Raises VirtualBoardUnavailable, and DeviceBusy when the name is taken in this process.
+        """
         with self._lock:
             if self._closed:
                 raise errors.BelayError(f"{self.port} is closed; make a new one")
-            if self._process is not None:
+            if self.is_running:
                 return
-            if importlib.util.find_spec("wasmtime") is None:
-                raise errors.VirtualBoardUnavailable(
-                    'the virtual board needs wasmtime, which is not installed; run: pip install "belay_py[virtual]"'
-                )
-            self._check_folder()
+            if self._process is not None:
+                raise errors.BelayError(f"the process of {self.port} is gone; make a new one")
+            running.require_name(self)
             try:
-                self._spawn()
-                options = self.options.to_json()
-                self._exchange({"name": self.name, "options": options, "cdn": cdn}, None, _START_TIMEOUT)
-            except OSError as error:
+                self._start(cdn)
+            except BaseException:  # it goes on; the name is free, and the next start is a new one
                 self._end()
-                raise errors.VirtualBoardUnavailable(f"{self.port} could not be started: {error}") from error
-            except BaseException:  # it goes on when nothing is left open
-                self._end()
+                self._process = None
+                running.leave(self)
                 raise
+
+    def _start(self, cdn: str | None) -> None:
+        if importlib.util.find_spec("wasmtime") is None:
+            raise errors.VirtualBoardUnavailable(
+                'the virtual board needs wasmtime, which is not installed; run: pip install "belay_py[virtual]"'
+            )
+        self._check_folder()
+        try:
+            self._spawn()
+            options = self.options.to_json()
+            self._exchange({"name": self.name, "options": options, "cdn": cdn}, None, _START_TIMEOUT)
+        except OSError as error:
+            raise errors.VirtualBoardUnavailable(f"{self.port} could not be started: {error}") from error
 
     def _check_folder(self) -> None:
         folder = self.options.folder
@@ -132,6 +150,7 @@ class BoardProcess:
                 link.shutdown(socket.SHUT_RDWR)
         with self._lock:
             self._end()
+        running.leave(self)
 
     def _end(self) -> None:
         link, self._link = self._link, None
@@ -245,8 +264,8 @@ class BoardProcess:
 
     def set_adc(self, channel: int | str, value: int) -> None:
         """Set what ``machine.ADC(channel).read_u16()`` reads, 0 to 65535."""
-        if not 0 <= value <= 65535:
-            raise errors.SettingsError(f"an ADC reads 0 to 65535, not {value}")
+        if not isinstance(value, int | float) or not 0 <= value <= 65535:
+            raise errors.SettingsError(f"an ADC reads 0 to 65535, not {value!r}")
         self._request({"do": "set_adc", "channel": str(channel), "value": int(value)})
 
     def set_pin(self, pin: int | str, level: int) -> None:

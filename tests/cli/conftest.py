@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -88,10 +90,24 @@ class Commands:
             process.communicate(timeout=PATIENCE)
         deadline = time.monotonic() + PATIENCE
         while (left := self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.01)
+            with end_of(left[0]) as end:
+                select.select([end], [], [], max(0.0, deadline - time.monotonic()))
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         assert not left, f"processes were left behind: {left}"
+
+
+@contextlib.contextmanager
+def end_of(pid: int) -> Iterator[int]:
+    """Give a descriptor that can be read when a process has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:  # it has ended, and its parent has seen that
+        descriptor = os.open(os.devnull, os.O_RDONLY)  # which can always be read
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture

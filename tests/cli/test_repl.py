@@ -21,10 +21,10 @@ import pytest
 from belay_py.cli.keys import BRACKETED_PASTE_OFF, BRACKETED_PASTE_ON
 from belay_py.transports.tracing import read_trace
 
-from .conftest import PATIENCE, Commands, children, ending, first_line
+from .conftest import PATIENCE, Commands, children, end_of, ending, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ENDLESS = b"while True: pass\r\r"
 
@@ -87,8 +87,13 @@ class Person:
 
     def at_a_prompt(self) -> None:
         """Wait until the terminal is the board's."""
+        self.takes_the_terminal()
         self.sees(b"\r\n>>> ")
-        wait_for(lambda: self.is_raw)
+
+    def takes_the_terminal(self) -> None:
+        """Wait until the command has the terminal, which it makes raw before it says so."""
+        self.sees(BRACKETED_PASTE_ON)
+        assert self.is_raw
 
     def run(self, line: bytes, answer: bytes) -> None:
         self.type(line + b"\r")
@@ -96,11 +101,11 @@ class Person:
 
     def ends(self) -> tuple[int, bytes]:
         """Wait for the command; give its status and the rest of the screen."""
-        deadline = time.monotonic() + PATIENCE
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, self._seen[-300:]
-            if select.select([self.master], [], [], 0.01)[0]:
+        with end_of(self.process.pid) as end:
+            while end not in (ready := select.select([self.master, end], [], [], PATIENCE)[0]):
+                assert ready, self._seen[-300:]
                 self._seen += self.read()
+        self.process.wait()
         while select.select([self.master], [], [], 0)[0]:
             self._seen += self.read()
         return self.process.returncode, self._seen
@@ -110,13 +115,6 @@ class Person:
             if fd >= 0:
                 os.close(fd)
         self.master = self.slave = -1
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -264,11 +262,11 @@ def test_a_short_bracketed_paste_is_typed(ring: Person) -> None:
 def test_a_paste_without_an_end_can_be_left(person: Person) -> None:
     person.type(b"\x1b[200~half a paste")
 
-    def has_ended() -> bool:
-        person.type(b"\x18")  # again and again: the first may be read together with the paste
-        return person.process.poll() is not None
-
-    wait_for(has_ended)
+    with end_of(person.process.pid) as end:
+        for _ in range(int(PATIENCE / 0.05)):
+            person.type(b"\x18")  # again and again: the first may be read together with the paste
+            if select.select([end], [], [], 0.05)[0]:
+                break
     assert person.ends()[0] == 0
     assert is_as_before(person)
 
@@ -350,8 +348,7 @@ def test_a_process_that_is_stopped_gives_the_terminal_back_meanwhile(belay: Comm
     person.sees(b"the shell's turn")
     assert is_as_before(person)
     person.type(b"\n")
-    person.sees(BRACKETED_PASTE_ON)
-    wait_for(lambda: person.is_raw)
+    person.takes_the_terminal()
     person.run(b"print(1)", b"1")
     person.type(b"\x18")
     person.sees(b"status 0")
@@ -366,17 +363,19 @@ def test_a_process_that_goes_on_in_the_background_takes_no_settings_of_the_shell
     (command,) = children(person.process.pid)
     os.kill(command, signal.SIGTSTP)
     person.sees(b"the shell's turn")
-    wait_for(lambda: is_stopped(command))
+    assert is_stopped(command), "the shell has seen it"
     its_own = person.attributes()
     its_own[3] &= ~termios.ECHO  # as a line editor has it while somebody types
     termios.tcsetattr(person.slave, termios.TCSANOW, its_own)
     turns = turns_of(command)
     os.kill(command, signal.SIGCONT)
-    wait_for(lambda: turns_of(command) > turns and is_stopped(command))  # by SIGTTOU
+    deadline = time.monotonic() + PATIENCE
+    while not (turns_of(command) > turns and is_stopped(command)):  # by SIGTTOU
+        assert time.monotonic() < deadline
+        time.sleep(0.002)  # the system tells nobody but the shell, its parent, which reads a line meanwhile
     termios.tcsetattr(person.slave, termios.TCSANOW, person.before)
     person.type(b"\n")
-    person.sees(BRACKETED_PASTE_ON)
-    wait_for(lambda: person.is_raw)
+    person.takes_the_terminal()
     person.run(b"print(1)", b"1")
     person.type(b"\x18")
     person.sees(b"status 0")

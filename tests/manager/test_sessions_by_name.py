@@ -160,7 +160,7 @@ async def test_two_sessions_on_one_port_are_refused(make_pty_board: Callable[...
         ({"max_session": 3}, "there is no option 'max_session'; did you mean 'max_sessions'?"),
         ({"max_sessions": 0}, "max_sessions is 0; it must be a whole number of at least 1"),
         ({"warm_up": ("sensor",)}, "warm_up has 'sensor' in it, which is no device; the devices are none"),
-        ({"defaults": {"baudrat": 1}}, "there is no option 'baudrat'; did you mean 'baudrate'?"),
+        ({"defaults": {"baudrat": 1}}, "defaults: there is no option 'baudrat'; did you mean 'baudrate'?"),
         ({"on_close": "explode"}, 'on_close is \'explode\'; it must be "stop" or "leave"'),
     ],
 )

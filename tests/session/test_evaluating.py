@@ -105,8 +105,9 @@ async def test_a_reset_before_the_first_evaluation_is_told(port: str, framing: A
     async with DeviceSession(port, communication=CommunicationOptions(framing=framing)) as session:
         await session.execute("ran = 0")
         await reset_unseen(session)
-        with pytest.raises(BoardWasReset, match="did not run"):
+        with pytest.raises(BoardWasReset, match="restarted before") as caught:
             await session.evaluate("globals().get('ran')")
+        assert caught.value.outcome == "not_started"
         assert session.boot_epoch == 2
         assert await session.evaluate("globals().get('ran')") is None
 

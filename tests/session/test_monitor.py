@@ -160,7 +160,7 @@ async def test_what_came_before_the_loss_is_not_lost() -> None:
 async def test_a_deadline_ends_it_and_not_the_program(counting: VirtualBoard) -> None:
     session = DeviceSession(counting.port)
     with pytest.raises(SessionTimeout, match="the board runs on") as caught:
-        async for _ in session.monitor(timeout=0.05):
+        async for _ in session.monitor(timeout=0.5):
             pass
     assert caught.value.recovered
     async with aclosing(session.monitor(mode="lines")) as lines:

@@ -8,19 +8,21 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from belay_py.errors import BelayError, DeviceBusy, DeviceNotFound, VirtualBoardUnavailable
-from belay_py.virtual import BoardProcess, VirtualBoard, VirtualBoardOptions, open_board
-from belay_py.virtual import board as board_module
+from belay_py.virtual import BoardProcess, VirtualBoard, VirtualBoardOptions, open_board, running
 from belay_py.virtual.options import parse_url
 
 from .conftest import Client, eventually, open_descriptors, process_exists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_one_wire_at_a_time_and_the_second_is_told_who(make_board: Callable[..., BoardProcess]) -> None:
@@ -208,13 +210,69 @@ async def test_a_cancelled_start_leaves_no_board() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not board.process.is_running
-    assert board.process.name not in board_module._named
+    assert board.process.name not in running._boards
 
 
 async def test_a_name_is_taken_once() -> None:
-    async with VirtualBoard("bench"):
-        with pytest.raises(DeviceBusy, match="exists already"):
-            await VirtualBoard("bench").start()
+    async with VirtualBoard("bench") as board:
+        await board.start()  # it is its own
+        for start in (VirtualBoard("bench").start, partial(asyncio.to_thread, BoardProcess("bench").start)):
+            with pytest.raises(DeviceBusy, match="exists already"):
+                await start()
+
+
+@pytest.mark.parametrize("make", [lambda: VirtualBoard().process, BoardProcess, lambda: open_board("virtual:")])
+def test_the_port_of_a_board_is_its_own_whoever_has_started_it(make: Callable[[], BoardProcess]) -> None:
+    with make() as board:
+        assert open_board(board.port) is board
+    with open_board(board.port) as other:
+        assert other is not board, "a closed one is nobody's port any more"
+
+
+def test_a_board_that_could_not_be_started_can_be_later_and_one_that_is_gone_cannot(tmp_path: Path) -> None:
+    board = BoardProcess(None, VirtualBoardOptions(folder=tmp_path / "files"))
+    with pytest.raises(VirtualBoardUnavailable, match="there is no folder"):
+        board.start()
+    assert board.name not in running._boards
+    (tmp_path / "files").mkdir()
+    with board:
+        assert board.pid is not None
+        os.kill(board.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, board.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(BelayError, match="is gone; make a new one"):
+            board.start()
+        with open_board(board.port) as other:
+            assert other.is_running
+
+
+def test_threads_that_open_one_name_get_one_board_that_runs() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        boards = list(
+            threads.map(lambda _: (found := open_board("virtual:wanted-by-many"), found.is_running), range(4))
+        )
+    with boards[0][0]:
+        assert {(id(board), runs) for board, runs in boards} == {(id(boards[0][0]), True)}
+
+
+@pytest.mark.parametrize("port", ["virtual:", "virtual:left-open"])
+@pytest.mark.parametrize("make", ["sync.DeviceSession(port).connect()", "manager.create_session('a', port)"])
+def test_sessions_that_are_open_when_the_program_ends_are_closed_before_their_boards(port: str, make: str) -> None:
+    code = f"""
+import atexit
+reasons = []
+atexit.register(lambda: print(reasons))
+from belay_py import sync
+from belay_py.events import SessionDisconnected
+async def listen(event):
+    if isinstance(event, SessionDisconnected):
+        reasons.append(event.reason)
+port, manager = {port!r}, sync.DeviceSessionManager()
+session = sync.DeviceSession(port)
+(manager if 'manager' in {make!r} else session).subscribe(listen)
+{make.replace("sync.DeviceSession(port)", "session")}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout in ("['requested']\n", "['shutdown']\n")
 
 
 def test_named_boards_are_kept_and_anonymous_ones_are_new() -> None:
@@ -228,7 +286,7 @@ def test_named_boards_are_kept_and_anonymous_ones_are_new() -> None:
         with open_board("virtual:") as one, open_board("virtual:") as other:
             assert one.port != other.port
     finally:
-        board_module.close_boards()
+        running.close_boards()
     assert not first.is_running
 
 

@@ -1,18 +1,17 @@
-"""How a kit for files is asked, and how its refusals become errors of ours."""
+"""How a kit for files is asked."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from belay_py.errors import ExecutionError, NotSupported
+from belay_py.errors import ExecutionError
 from belay_py.session.files.base import OfSession
 from belay_py.session.files.board_code import answers, failed_at
 from belay_py.session.files.paths import check_remote
-from belay_py.session.files.problems import remote_error
+from belay_py.session.files.problems import explain
 
 if TYPE_CHECKING:
-    from belay_py.errors import BelayError
     from belay_py.session.errands import Errand, Kit
     from belay_py.session.execution import ExecutionResult
 
@@ -35,12 +34,12 @@ class Asking(OfSession):
         """
 
         async def work(errand: Errand) -> ExecutionResult:
-            return await ask(errand, kit, *call, timeout=step_limit(timeout))
+            try:
+                return await ask(errand, kit, *call, timeout=step_limit(timeout))
+            except ExecutionError as error:
+                raise await explain(errand, error, failed_at(error.output_bytes, str(call[1])), kit) from error
 
-        try:
-            return await self._session._errand(work, timeout, kind="files", idempotent=idempotent)  # noqa: SLF001  its files
-        except ExecutionError as error:
-            raise refusal(error, str(call[1])) from error
+        return await self._session._errand(work, timeout, kind="files", idempotent=idempotent)  # noqa: SLF001  its files
 
 
 async def ask(errand: Errand, kit: Kit, *call: object, timeout: float | None) -> ExecutionResult:
@@ -52,19 +51,6 @@ async def ask(errand: Errand, kit: Kit, *call: object, timeout: float | None) ->
 def step_limit(timeout: float | None) -> float | None:
     """What one of an errand's executions may take: with a deadline for all of it, no less than that."""
     return None if timeout is None else math.inf
-
-
-def refusal(error: ExecutionError, path: str) -> BelayError:
-    """Return what to raise where a kit's function has failed; ``path`` is what it was asked about."""
-    if error.type in ("AttributeError", "ImportError"):
-        # In code of ours that is a module or a function of one, which small firmware leaves out.
-        return NotSupported(
-            f"the board's firmware lacks what this needs ({error.message}); use firmware that has it, or execute() "
-            "code of your own"
-        )
-    if error.type in ("OSError", "MemoryError"):
-        return remote_error(error, failed_at(error.output_bytes, path))
-    return error
 
 
 def board_path(path: str, *, current: bool = False) -> str:

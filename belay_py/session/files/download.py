@@ -66,7 +66,7 @@ class Download:
         try:
             told = await self._move(abilities)
         except ExecutionError as error:
-            raise await explain(self._errand, boardside.get_kit(abilities), error, self._path) from error
+            raise await explain(self._errand, error, self._path, boardside.get_kit(abilities)) from error
         if told != self._hash.told():
             raise TransferError(
                 f"{self._path!r} came damaged, or was changed on the board meanwhile; get it again, on a noisy wire "

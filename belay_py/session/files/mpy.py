@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from belay_py.errors import InvalidCode, NotSupported, TransferError
 from belay_py.session.execution import without_bom
 from belay_py.session.files.host_files import HostFile, read
+from belay_py.session.files.paths import can_be
 from belay_py.text import shown
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ def compile_mpy(source: bytes | str, info: BoardInfo, *, name: str) -> bytes:
     if info.mpy is None:
         raise NotSupported("the board's firmware loads no .mpy files; put the source there")
     code = _code(source)
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise InvalidCode(f"the module's name is {shown(name)}; it must be text without a NUL, such as 'module.py'")
+    if not isinstance(name, str) or not name or not can_be(name):
+        raise InvalidCode(
+            f"the module's name is {shown(name)}; it must be text that can name a file, such as 'module.py'"
+        )
     with tempfile.TemporaryDirectory(prefix="belay_py-") as folder:
         file = Path(folder) / "source.py"
         file.write_bytes(code)

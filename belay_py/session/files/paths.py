@@ -15,13 +15,14 @@ def check_remote(path: str, what: str = "target") -> str:
     """Return a path of the board's as it is. Raises `SettingsError` for no path, `RemoteFileError` for no such name."""
     if not isinstance(path, str) or not path:
         raise SettingsError(f"{what} is {shown(path)}; it must be the path of a file on the board, as text")
-    if not _can_be(path):
+    if not can_be(path):
         reason = "a path holds no NUL and no half of a surrogate pair; choose another name"
         raise RemoteFileError(errno.EINVAL, reason, path)
     return path
 
 
-def _can_be(path: str) -> bool:
+def can_be(path: str) -> bool:
+    """Whether text can be a name on a board."""
     return "\0" not in path and not any("\ud800" <= character <= "\udfff" for character in path)
 
 
@@ -51,7 +52,7 @@ class Target:
         check_remote(path)
         if not path.endswith("/"):
             # A name of this computer's that is no text matters only where the board finds a folder.
-            return cls(path, name if _can_be(name) else "")
+            return cls(path, name if can_be(name) else "")
         if not name:
             reason = "this is a folder's name, and the source has none to go by; write the file's whole path"
             raise RemoteIsADirectory(errno.EISDIR, reason, path)

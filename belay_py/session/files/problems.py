@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from belay_py.errors import (
     BelayError,
     ExecutionError,
+    NotSupported,
     RemoteFileError,
     RemoteFileExists,
     RemoteFileNotFound,
@@ -57,20 +58,24 @@ _ADVICE: Final = {
     "ENFILE": "a program on the board has too many files open; close some, or reset the board",
     "EIO": "the board cannot read or write its file system; it may be damaged",
 }
+_OF_FIRMWARE: Final = re.compile(r"module|type object '(?!_belay_)|no such attribute$")
+"""How the message of an AttributeError begins that is no kit's and of nothing a kit knew. Small builds name neither."""
 _FORGOTTEN: Final = ("NameError", "AttributeError", "KeyError")
 """What code of ours raises on a board that has lost the kit, or what that knew."""
 
 
-async def explain(errand: Errand, kit: Kit, error: ExecutionError, path: str) -> TransferError | ExecutionError:
-    """`remote_error`, after a look at the folders of the path: boards say ENOENT for one that goes through a file.
+async def explain(errand: Errand, error: ExecutionError, path: str, *kits: Kit) -> BelayError:
+    """Return what the caller is to see where code of ``kits`` has failed, at ``path``.
 
-    A kit that lacks something is forgotten, so that doing it again helps.
+    Boards say ENOENT also for a path that goes through a file: its folders are looked at. Kits that lack something are
+    forgotten, so that doing it again helps.
     """
     problem = remote_error(error, path)
     if error.type in _FORGOTTEN and errand.standing.usable:
         with contextlib.suppress(BelayError):
-            await errand.forget(kit)
-    if not isinstance(problem, RemoteFileNotFound) or path.count("/", 1) == 0:
+            for kit in kits:
+                await errand.forget(kit)
+    if not isinstance(problem, RemoteFileNotFound) or path.count("/", 1) == 0 or not errand.standing.usable:
         return problem
     folders = [path[:index] for index, character in enumerate(path) if character == "/" and index]
     code = f"import os\nfor p in {folders!a}:\n if not os.stat(p)[0]&0x4000:raise OSError('ENOTDIR')"
@@ -78,6 +83,8 @@ async def explain(errand: Errand, kit: Kit, error: ExecutionError, path: str) ->
         await errand.run(code.encode())
     except ExecutionError as found:
         return remote_error(found, path)
+    except BelayError:  # there was no time left to look
+        return problem
     return problem
 
 
@@ -91,17 +98,25 @@ def errno_name(error: ExecutionError) -> str:
     return _NUMBERS.get(abs(int(number[0])), "") if number else ""
 
 
-def remote_error(error: ExecutionError, path: str) -> TransferError | ExecutionError:
+def remote_error(error: ExecutionError, path: str) -> BelayError:
     """Return what the caller is to see of an exception on the board that concerns a path there.
 
     An exception that is of no file system's is returned as it is.
     """
     if error.type == "MemoryError":
         return TransferError(f"the board has no memory for moving {path!r}; reset it, or free what a program keeps")
+    if error.type == "ImportError" or (
+        error.type == "AttributeError" and _OF_FIRMWARE.match(error.message.lstrip("'"))
+    ):
+        # In code of ours that is a module or a function of one, which small firmware leaves out.
+        return NotSupported(
+            f"the board's firmware lacks what this needs ({error.message}); use firmware that has it, or execute() "
+            "code of your own"
+        )
     if error.type in _FORGOTTEN:
         return TransferError(
-            "the board no longer knows of the transfer: it restarted, or a program or a noisy wire has damaged our "
-            "code there; do it again"
+            "the board no longer knows what we had sent to it for files: it restarted, or a program or a noisy wire "
+            "has damaged our code there; do it again"
         )
     if error.type != "OSError":
         return error

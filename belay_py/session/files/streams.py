@@ -89,6 +89,8 @@ class RemoteFile(Asking):
     async def read(self, size: int = -1) -> bytes:
         """Return ``size`` bytes, fewer at the file's end and none behind it; by default all that is left."""
         self._require("rb")
+        if not isinstance(size, int):
+            raise SettingsError(f"size is {shown(size)}; it must be a number of bytes, or -1 for all that is left")
         found = bytearray()
         while size < 0 or len(found) < size:
             wanted = self._piece if size < 0 else min(self._piece, size - len(found))

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from belay_py.errors import ExecutionError, RemoteFileError
-from belay_py.options import require
+from belay_py.options import check_function, require
 from belay_py.options.checks import is_path
 from belay_py.session.errands import deadline_of, left
 from belay_py.session.files import host_files
 from belay_py.session.files import mpy as compiler
-from belay_py.session.files.asking import board_path, refusal
-from belay_py.session.files.board_code import LOOK
+from belay_py.session.files.asking import board_path
+from belay_py.session.files.board_code import COMPARE, LOOK, failed_at
 from belay_py.session.files.comparing import Comparing, portions, room
 from belay_py.session.files.ignoring import Ignore
 from belay_py.session.files.plans import Comparison, SyncPlan
+from belay_py.session.files.problems import explain
 from belay_py.session.files.transfers import Transfers
 from belay_py.session.files.tree import Tree
 from belay_py.transports.offload import offload
@@ -84,6 +85,7 @@ class Syncing(Transfers, Tree):
         Raises `TransferError` for host files that cannot be read or sent, `RemoteIsADirectory` and
         `RemoteNotADirectory` where without ``delete`` something is in the way, and what `put` and `mkdir` raise.
         """
+        check_function("progress", progress)
         deadline = self._deadline(timeout)
         plan = await self.plan_sync(folder, target, delete=delete, ignore=ignore, mpy=mpy, timeout=left(deadline))
         if dry_run:
@@ -125,12 +127,12 @@ class Syncing(Transfers, Tree):
         async def work(errand: Errand) -> tuple[dict[str, str], list[tuple[str, bool]]]:
             step = session.options.operation_timeout
             look = Comparing(errand, target, room=room(session.info), timeout=timeout, step=step)
-            return await look.run(questions, others=delete)
+            try:
+                return await look.run(questions, others=delete)
+            except ExecutionError as error:
+                raise await explain(errand, error, failed_at(error.output_bytes, target), COMPARE, LOOK) from error
 
-        try:
-            return await session._errand(work, timeout, kind="files", idempotent=True)  # noqa: SLF001  its files
-        except ExecutionError as error:
-            raise refusal(error, target) from error
+        return await session._errand(work, timeout, kind="files", idempotent=True)  # noqa: SLF001  its files
 
     async def _each(self, function: str, paths: Iterable[str], deadline: float) -> None:
         """Do with all paths what a function of the kit does with one: all that is in it too, and no error if done."""

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, overload
 
 from belay_py.errors import RemoteIsADirectory, TransferError
-from belay_py.options.checks import is_path, one_of, or_none, require
+from belay_py.options.checks import check_function, is_path, one_of, or_none, require
 from belay_py.session.errands import deadline_of, left
 from belay_py.session.files import host
 from belay_py.session.files.base import OfSession
@@ -58,6 +58,7 @@ class Transfers(OfSession):
         `DeviceSession.execute` raises.
         """
         require("encoding", encoding, or_none(one_of(*ENCODINGS)))
+        check_function("progress", progress)
         if timeout is not None:
             timeout = self._session._standing.seconds("timeout", timeout)  # noqa: SLF001  as in `_do`
         deadline = deadline_of(timeout)
@@ -99,6 +100,7 @@ class Transfers(OfSession):
         written or content that came damaged, and what `DeviceSession.execute` raises.
         """
         check_remote(source, "source")
+        check_function("progress", progress)
         if target is None:
             content = bytearray()
 
@@ -143,7 +145,7 @@ class Transfers(OfSession):
         content = await self.get(path, timeout=timeout)
         try:
             return content.decode(encoding)
-        except (UnicodeError, LookupError) as error:
+        except (ValueError, LookupError) as error:
             raise TransferError(
                 f"{path!r} is no text in {encoding} ({error}); read_bytes() returns its bytes"
             ) from None
@@ -162,6 +164,6 @@ class Transfers(OfSession):
         require("text", text, _TEXT)
         try:
             data = text.encode(encoding)
-        except (UnicodeError, LookupError) as error:
+        except (ValueError, LookupError) as error:
             raise TransferError(f"the text for {path!r} cannot be written in {encoding} ({error})") from None
         return await self.put(data, path, timeout=timeout)

@@ -71,7 +71,7 @@ class Upload:
         try:
             carrier = await self._move(abilities, choice)
         except ExecutionError as error:
-            problem = await explain(self._errand, boardside.put_kit(abilities), error, self._path)
+            problem = await explain(self._errand, error, self._path, boardside.put_kit(abilities))
             await self._leave(remove=isinstance(problem, RemoteFileError))
             raise problem from error
         except Exception as error:

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from belay_py.errors import (
     BoardWasReset,
     CodeTooLarge,
-    Disconnected,
     ExecutionError,
-    OutcomeUnknown,
-    ProtocolViolation,
-    SessionTimeout,
 )
 from belay_py.session import blocks
+from belay_py.session.errands import going_first
 from belay_py.session.execution import encode_code
 from belay_py.session.functions.literals import UNPACK
 from belay_py.session.tracebacks import locate
@@ -39,6 +36,7 @@ _ATTEMPTS: Final = 3
 """How often a call is sent, should its board restart unseen each time right before."""
 _OURS: Final = re.compile(r"_belay_[fgu][0-9a-f]+\b")
 """The names of functions, and of the kits that they use."""
+_NOT_CALLED: Final = ("the function", "it was not called")
 _UNKNOWN_NAME: Final = re.compile(r"name '(\w+)' isn't defined")
 
 
@@ -105,7 +103,7 @@ class Calls:
     async def use(self, errand: Errand, kit: Kit) -> None:
         """Make a kit known."""
         if not self._has(kit.name):
-            with _not_called_yet():
+            with going_first(*_NOT_CALLED):
                 await errand.use(kit)
 
     async def _send(self, errand: Errand, definition: Definition) -> None:
@@ -117,7 +115,7 @@ class Calls:
             await self.use(errand, UNPACK)
         epoch = self.standing.boot_epoch
         try:
-            with _not_called_yet():
+            with going_first(*_NOT_CALLED):
                 await errand.run(definition.code)
         except ExecutionError as error:
             locate(error, definition.sent)
@@ -149,20 +147,3 @@ def _places(definition: Definition) -> Iterator[Source]:
 
 def _is_missing(error: ExecutionError) -> bool:
     return error.type == "NameError" and _OURS.search(error.message) is not None
-
-
-@contextlib.contextmanager
-def _not_called_yet() -> Iterator[None]:
-    """What fails here is the sending of a function, which has not been called."""
-    try:
-        yield
-    except OutcomeUnknown as error:
-        why = error.__cause__ or str(error).partition(". ")[0]
-        raise Disconnected(f"{why}. The function was being sent; it was not called") from error.__cause__
-    except BoardWasReset as reset:
-        raise BoardWasReset(
-            "the board restarted while a function was sent to it, which was not called", outcome="not_started"
-        ) from reset
-    except (SessionTimeout, ProtocolViolation) as error:
-        error.outcome = "not_started"
-        raise

@@ -68,10 +68,7 @@ def read(function: types.FunctionType) -> FunctionSource:
     except (SyntaxError, tokenize.TokenError):
         raise _changed(function) from None
     except (OSError, TypeError):
-        raise InvalidCode(
-            f"the source of {name} is not to be had: it was typed in or made by a program; put it into a file, or send "
-            "it as text with execute()"
-        ) from None
+        raise _without_source(function) from None
     node, texts, first = _definition(function, lines, first)
     refuse_what_is_missing(node.body, f"{name} in {file}", first)
     return FunctionSource(file, node.args, _lines(node, texts, first))
@@ -93,7 +90,16 @@ def _definition(function: types.FunctionType, lines: list[str], first: int) -> t
     return node, [line.rstrip("\r\n") for line in lines], first
 
 
+def _without_source(function: types.FunctionType) -> InvalidCode:
+    return InvalidCode(
+        f"the source of {function.__qualname__} is not to be had: it was typed in or made by a program; put it into a "
+        "file, or send it as text with execute()"
+    )
+
+
 def _changed(function: types.FunctionType) -> InvalidCode:
+    if function.__code__.co_filename == "<string>":  # Python 3.13 has the text of ``python -c`` there
+        return _without_source(function)
     return InvalidCode(
         f"what stands in {function.__code__.co_filename}, line {function.__code__.co_firstlineno} is not "
         f"{function.__qualname__}: the file was changed since it was imported; start the program anew"

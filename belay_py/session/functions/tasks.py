@@ -93,7 +93,7 @@ class Task(Generic[P, R]):
         return self if remote is None else remote(self)
 
     def within(self, timeout: float | None) -> Task[P, R]:
-        """Return the same with another timeout."""
+        """Return the same with another timeout: seconds for a call, or None for ``operation_timeout``."""
         other = copy.copy(self)
         other.timeout = timeout
         return other

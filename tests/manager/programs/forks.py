@@ -7,12 +7,16 @@ import functools
 import multiprocessing
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from belay_py import BelayError, DeviceSession, DeviceSessionManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# Python 3.12 and later warn of forks beside threads, which is what this is about; nothing but our words is to be seen.
+warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
 
 OURS = "belongs to the process that made it"
 

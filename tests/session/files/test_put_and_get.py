@@ -162,6 +162,23 @@ async def test_code_of_ours_that_came_damaged_is_sent_anew() -> None:
         assert await session.files.get("/y") == SOME
 
 
+async def test_code_of_ours_for_folders_that_was_damaged_is_sent_anew(tmp_path: Path) -> None:
+    async with DeviceSession("virtual:") as session:
+        files = session.files
+        await files.put(SOME, "/x")
+        (tmp_path / "x").write_bytes(SOME)
+        for work in (lambda: files.list("/"), lambda: files.hash("/x"), lambda: files.plan_sync(tmp_path, "/")):
+            before = await work()
+            for damage in ("del globals()[n].run", "del globals()[n].os"):
+                await session.execute(
+                    "for n in list(globals()):\n if n.startswith('_belay_'):\n"
+                    f"  try:{damage}\n  except AttributeError:pass"
+                )
+                with pytest.raises(TransferError, match="do it again"):
+                    await work()
+                assert await work() == before
+
+
 async def test_a_soft_reset_in_between(session: DeviceSession) -> None:
     await session.files.put(SOME, "/x")
     await session.files.get("/x")

@@ -380,7 +380,7 @@ async def test_a_close_in_the_middle_of_the_setups_waits_for_no_teardown(
     while not sent:
         await asyncio.sleep(0)
     await session.close()
-    with pytest.raises(Disconnected, match="^this program disconnected it. The function was being sent; it was not"):
+    with pytest.raises(Disconnected, match="^this program disconnected it. The function was going first; it was not"):
         await connecting
     assert not [code for code in sent if b"def clear_up" in code]
     assert not caplog.records

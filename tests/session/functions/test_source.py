@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import linecache
+import subprocess
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -303,3 +304,13 @@ def test_a_task_of_no_board_cannot_be_called(session: BlockingSession) -> None:
         task(plain)()
     assert repr(task(plain)) == "<task plain>"
     assert "task plain" in repr(session.task(task(plain)))
+
+
+def test_what_a_program_of_one_line_has_made_has_no_source() -> None:
+    code = (
+        "import belay_py; made = {}; exec('def typed_in(): return 1', made)\n"
+        "try: belay_py.task(made['typed_in'])\n"
+        "except belay_py.InvalidCode as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("the source of typed_in is not to be had")
