@@ -95,7 +95,6 @@ def test_a_board_of_a_class_in_asynchronous_tests(
 
 
 def test_on_trio_it_says_what_it_needs(run: Callable[..., Run], pytester: pytest.Pytester) -> None:
-    pytest.importorskip("trio")
     pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend(): return 'trio'\n")
     test = "import pytest\n@pytest.mark.anyio\nasync def test_it({}): pass\n"
     outcome = run(test.format("async_board"), "--belay-port=virtual:", plugins=("anyio",)).outcomes["test_it"]
