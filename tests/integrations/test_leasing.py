@@ -53,6 +53,12 @@ def test_one_of_the_three_is_needed() -> None:
             leased(**wrong)
 
 
+def test_a_timeout_that_is_none_is_told_when_the_application_is_made() -> None:
+    for wrong in ("5", -1, float("nan")):
+        with pytest.raises(SettingsError, match="timeout is .*; it must be a number of seconds"):
+            leased(path="device_id", timeout=wrong)  # type: ignore[arg-type]  # what a user writes
+
+
 def test_the_same_arguments_are_the_same_lease(application: Application) -> None:
     assert leased(tags=["b", "a"]) is leased(tags={"a", "b"})
     assert leased("left") is not leased("left", timeout=1)

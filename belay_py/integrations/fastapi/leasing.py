@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from belay_py.errors import ConnectionFailed, DeviceNotFound, Interrupted, SessionClosed, SettingsError
 from belay_py.integrations.fastapi.lifespan import Manager
 from belay_py.manager.claims import Claim
-from belay_py.manager.leases import Lease
+from belay_py.manager.leases import Lease, check_timeout
 from belay_py.manager.manager import DeviceSessionManager
 from belay_py.options import as_tags
 from belay_py.session.session import DeviceSession
@@ -42,10 +42,12 @@ def leased(
 
     The request raises what ``lease`` raises. A device whose board is not there is `ConnectionFailed`, so that
     `DeviceNotFound` says that there is no such device. Raises `SettingsError` unless exactly one of the three is
-    given.
+    given, and when ``timeout`` is no number of seconds.
     """
     if sum(given is not None for given in (device_id, tags, path)) != 1:
         raise SettingsError("a lease is of one: leased('NAME'), leased(tags={...}), or leased(path='PARAMETER')")
+    if timeout is not None:
+        check_timeout(timeout)
     if path is not None:
         return _by_path(path, timeout)
     return _by_choice(device_id, None if tags is None else as_tags(tags), timeout)
