@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from belay_py import events
-from belay_py.errors import ConnectionFailed, IdentityChanged, SessionClosed
+from belay_py.errors import ConnectionFailed, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.instrumented import told
 from belay_py.session.reaching import reach
@@ -233,6 +233,8 @@ class Link:
                 raise
             raise SessionClosed("the session was disconnected while it was connecting") from None
         except Exception as error:
+            if isinstance(error, DeviceNotFound):
+                error.port = self._standing.options.port
             self._standing.fail(str(error))
             raise
         finally:
