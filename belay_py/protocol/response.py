@@ -254,9 +254,9 @@ class MarkedResponse:
         framed = _last(_FRAMED_TRACEBACK, before[:end]) if end >= 0 else None
         traceback = framed.start() if framed is not None else before.rfind(_TRACEBACK, 0, end)
         if traceback < 0:
-            # An abort while the board read or compiled: nothing has run, nothing was printed. Or the program took
+            # An abort while the board read or compiled, or no memory for more than the exception. Or the program took
             # the marker's writer away: then all of it is output, up to the two ends.
-            traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
+            traceback = max(before.rfind(CTRL_D, 0, end), 0)
         self.traceback = before[traceback + 1 : end]
         rest = self._finish(traceback, stop)
         if not self.traceback and self._output:

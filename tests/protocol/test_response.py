@@ -34,6 +34,7 @@ def converse(response: bytes, reply: bytes, *, pieces: bool) -> tuple[bytes, byt
     [
         (b"\x04MemoryError: \r\n\x04>", b"", b"MemoryError: \r\n"),
         (b"on\x04Traceback\r\nMemoryError: \r\n\x04>", b"on", b"Traceback\r\nMemoryError: \r\n"),
+        (b"\x04\x04>on\x04MemoryError: \r\n\x04>", b"\x04\x04>on", b"MemoryError: \r\n"),
         (b"MemoryError\x04Traceback\r\nStop: \r\n\x04>", b"MemoryError", b"Traceback\r\nStop: \r\n"),
     ],
 )
