@@ -216,6 +216,15 @@ async def test_a_cancelled_start_leaves_no_board() -> None:
     assert board.process.name not in running._boards
 
 
+async def test_a_second_start_that_is_cancelled_ends_no_board() -> None:
+    async with VirtualBoard() as board:
+        second = asyncio.create_task(board.start())
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        assert board.process.is_running
+
+
 async def test_a_name_is_taken_once() -> None:
     async with VirtualBoard("bench") as board:
         await board.start()  # it is its own
