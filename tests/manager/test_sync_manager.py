@@ -165,7 +165,8 @@ def test_a_lease_without_a_block(port: str, manager: DeviceSessionManager) -> No
 
 
 def test_ctrl_c_right_behind_a_release_leaves_no_membership(manager: DeviceSessionManager) -> None:
-    manager.create_session("sensor", ScriptedBoard().port)
+    board = ScriptedBoard()  # it is gone when nobody has it
+    manager.create_session("sensor", board.port)
     lease = manager.lease("sensor")
     lease.acquire()
     run = lease._run_if_alive
