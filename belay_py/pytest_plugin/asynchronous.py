@@ -23,9 +23,13 @@ def _made() -> Callable[..., AsyncIterator[DeviceSession]]:
         from belay_py.session.session import DeviceSession  # noqa: PLC0415  as above
 
         try:
-            asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            pytest.fail("belay: 'async_board' needs asyncio: have the fixture 'anyio_backend' return it", pytrace=False)
+            loop = None
+        if loop is None:
+            pytest.fail(
+                "belay: 'async_board' needs asyncio: have the fixture 'anyio_backend' return 'asyncio'", pytrace=False
+            )
         with seated(request, "async_board") as seat:
             seat.disconnect()  # one session at a time has the port; the board stays claimed
             options = bench_of(request.config).session_options(seat.candidate)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 
@@ -17,12 +16,12 @@ from belay_py.pytest_plugin.fitting import Known, misfit
 from belay_py.pytest_plugin.options import choices
 from belay_py.pytest_plugin.refusals import Refusal, give_up
 from belay_py.pytest_plugin.reports import Reporter
-from belay_py.pytest_plugin.seats import Seat
+from belay_py.pytest_plugin.seats import Seat, release
 from belay_py.pytest_plugin.traces import Traces
 from belay_py.sync import DeviceSessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from belay_py.devices.locks import PortLock
     from belay_py.options import DeviceSessionOptions
@@ -39,7 +38,12 @@ def bench_of(config: pytest.Config) -> Bench:
     """Return the process's boards; there is nothing of them before the first test that asks."""
     found = config.stash.get(_KEY, None)
     if found is None:
-        found = config.stash[_KEY] = Bench(config)
+        try:
+            found = config.stash[_KEY] = Bench(config)
+        except (BelayError, pytest.UsageError) as error:
+            why = str(error)
+        if found is None:
+            pytest.fail(f"belay: {why}", pytrace=False)
         config.add_cleanup(found.close)
         config.pluginmanager.register(Reporter(found), "belay-reports")
     return found
@@ -61,6 +65,8 @@ class Bench:
         self.traces = Traces(self.choices.log_dir, self._worker)
         self.seats: list[Seat] = []
         """What tests have at the moment."""
+        self.reserved: dict[str, list[Seat]] = {}
+        """What was taken for fixtures of the present test that have not asked yet."""
         self.clean_marks: dict[str, Mark] = {}
         """How much each session had sent when its board was clean."""
         self._spares: list[Candidate] = []
@@ -70,8 +76,7 @@ class Bench:
 
     def close(self) -> None:
         """Close all sessions and let go of all boards."""
-        for seat in [*self.seats]:
-            seat.release()
+        release(self.seats)
         with contextlib.suppress(BelayError):  # pytest ends, and nobody is there to be told
             self.manager.close(grace=0)
         while self._claims:
@@ -80,64 +85,69 @@ class Bench:
 
     # -- giving -------------------------------------------------------------------------------------------------
 
-    def take(self, wanted: Wanted, *, fixture: str, only: Candidate | None = None) -> Seat:
-        """Return a clean board that fits, as soon as there is one; skip the test, or fail it, where there is none.
+    def take(self, wanted: Wanted, least: int, most: int | None, *, only: Candidate | None = None) -> list[Seat]:
+        """Return clean boards that fit, as soon as there are enough; skip the test, or fail it, where there are not."""
+        seats, refusals = self.gather(wanted, least, most, only=only)
+        if len(seats) < least:
+            give_up(refusals, require=self.choices.require, found=len(seats), count=least)
+        return seats
 
-        A board that another process has is waited for, up to the manager's ``lease_timeout``.
+    def gather(
+        self, wanted: Wanted, least: int, most: int | None, *, only: Candidate | None = None
+    ) -> tuple[list[Seat], list[Refusal]]:
+        """Return clean boards that fit, as many as there are, and why others are not among them.
+
+        Fewer than ``least`` are released already. A board that another process has is waited for, up to the manager's
+        ``lease_timeout``.
         """
-        [seat] = self._take(wanted, fixture, 1, lambda: self._in_turn(wanted) if only is None else iter((only,)))
-        return seat
-
-    def take_several(self, wanted: Wanted, *, fixture: str) -> list[Seat]:
-        """As `take`, for as many as are wanted, all of them or none; or for all that are free."""
-        # In the same order in every process: then one gets all of them, and not each a part.
-        return self._take(wanted, fixture, wanted.count, lambda: itertools.chain(self.candidates, self._spare(wanted)))
-
-    def _take(
-        self, wanted: Wanted, fixture: str, count: int | None, order: Callable[[], Iterator[Candidate]]
-    ) -> list[Seat]:
         deadline = time.monotonic() + self.options.lease_timeout
         while True:
-            taken: list[Seat] = []
+            seats: list[Seat] = []
             refusals: list[Refusal] = []
             try:
-                for candidate in order():
-                    found = self._try(candidate, wanted, fixture)
-                    (taken if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
-                    if len(taken) == count:
+                for candidate in self._order(wanted, least, most) if only is None else (only,):
+                    if len(seats) >= least and candidate in self._spares:
+                        break  # they stand in for what is missing
+                    found = self._try(candidate, wanted)
+                    (seats if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
+                    if len(seats) == most:
                         break
-                if taken and len(taken) == (count or len(taken)):
-                    return taken
             except BaseException:  # Ctrl-C goes on
-                for seat in taken:
-                    seat.release()
+                release(seats)
                 raise
-            for seat in taken:
-                seat.release()
-            if time.monotonic() >= deadline or not any(refusal.kind == "busy" for refusal in refusals):
-                give_up(refusals, require=self.choices.require, found=len(taken), count=count or 1)
+            if len(seats) >= least:
+                return seats, refusals
+            release(seats)
+            left = deadline - time.monotonic()
+            if left <= 0 or not any(refusal.kind == "busy" for refusal in refusals):
+                return seats, refusals
             self._give_up_idle()  # or two workers could wait for what the other one keeps
-            time.sleep(_LOOK_INTERVAL)
+            time.sleep(min(_LOOK_INTERVAL, left))
 
-    def _in_turn(self, wanted: Wanted) -> Iterator[Candidate]:
-        """The candidates: what this process has already, then from the worker's own number on, at last virtual ones."""
-        found = [one for one in self.candidates if one.name in self._claims]
-        start = int("".join(filter(str.isdecimal, self._worker or "")) or 0) % max(1, len(self.candidates))
-        found += [one for one in (*self.candidates[start:], *self.candidates[:start]) if one not in found]
+    def _order(self, wanted: Wanted, least: int, most: int | None) -> Iterator[Candidate]:
+        """The candidates: what this process has already, then from the worker's own number on, at last virtual ones.
+
+        For several boards in the same order in every process: then one gets all of them, and not each a part.
+        """
+        found = self.candidates
+        if most == 1:
+            found = [one for one in self.candidates if one.name in self._claims]
+            start = int("".join(filter(str.isdecimal, self._worker or "")) or 0) % max(1, len(self.candidates))
+            found += [one for one in (*self.candidates[start:], *self.candidates[:start]) if one not in found]
         yield from found
-        yield from self._spare(wanted)
+        yield from self._spare(wanted, most or least)
 
-    def _spare(self, wanted: Wanted) -> Iterator[Candidate]:
+    def _spare(self, wanted: Wanted, count: int) -> Iterator[Candidate]:
         """Virtual boards, where they will do: as many as are asked for."""
         if not (wanted.virtual or (self.choices.virtual and wanted.virtual is not False)):
             return
         given = sum(seat.candidate in self._spares for seat in self.seats)
-        for number in range((wanted.count or 1) + given):
+        for number in range(count + given):
             if number == len(self._spares):
                 self._spares.append(virtual_candidate(len(self.candidates) + number + 1, self.options))
             yield self._spares[number]
 
-    def _try(self, candidate: Candidate, wanted: Wanted, fixture: str) -> Seat | Refusal:
+    def _try(self, candidate: Candidate, wanted: Wanted) -> Seat | Refusal:
         name = candidate.name
         if any(seat.candidate == candidate for seat in self.seats):
             return Refusal(name, "given", "is given to the test already")
@@ -151,24 +161,25 @@ class Bench:
         try:
             if not mine:
                 self._claims[name] = claim(candidate.options.port)
-            seat = self._connected(candidate, fixture)
+            seat = self._connected(candidate)
         except DeviceBusy as error:
             self._let_go(candidate)
             return Refusal(name, "busy", str(error))
         except BelayError as error:
             self._let_go(candidate)
             may_come_back = isinstance(error, DeviceNotFound) and not isinstance(error, VirtualBoardUnavailable)
-            self._lost[name] = Refusal(
-                name, "lost" if name in self._known else "missing", str(error), may_come_back=may_come_back
-            )
+            kind: Literal["lost", "missing"] = "missing"
+            if self._known.pop(name, None) is not None or (lost is not None and lost.kind == "lost"):
+                kind = "lost"  # what comes back may be another board
+            self._lost[name] = Refusal(name, kind, str(error), may_come_back=may_come_back)
             return self._lost[name]
         self._lost.pop(name, None)
         return self._looked_at(seat, wanted)
 
-    def _connected(self, candidate: Candidate, fixture: str) -> Seat:
+    def _connected(self, candidate: Candidate) -> Seat:
         if candidate.name not in self.manager:
             self.manager.create_session(candidate.name, self.session_options(candidate), connect=False)
-        return Seat(self, candidate, fixture)
+        return Seat(self, candidate)
 
     def session_options(self, candidate: Candidate) -> DeviceSessionOptions:
         """Return the options of a board's sessions: what it does is what the test does."""
@@ -196,7 +207,9 @@ class Bench:
         except BelayError as error:
             seat.release()
             self._let_go(seat.candidate)
-            self._lost[name] = Refusal(name, "lost", str(error))
+            self._known.pop(name, None)
+            # The next look finds it plugged in again, or it costs a timeout, once.
+            self._lost[name] = Refusal(name, "lost", str(error), may_come_back=True)
             return self._lost[name]
         except BaseException:  # Ctrl-C goes on
             seat.release()

@@ -11,6 +11,8 @@ import pytest
 from belay_py.errors import BelayError
 from belay_py.pytest_plugin.bench import bench_of
 from belay_py.pytest_plugin.candidates import Candidate
+from belay_py.pytest_plugin.refusals import give_up
+from belay_py.pytest_plugin.seats import release
 from belay_py.pytest_plugin.wanted import wanted_by
 from belay_py.virtual import BoardProcess, open_board
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from belay_py.pytest_plugin.seats import Seat
+    from belay_py.pytest_plugin.wanted import Wanted
     from belay_py.sync import DeviceSession
 
 _numbers: Final = itertools.count(1)
@@ -26,27 +29,71 @@ _numbers: Final = itertools.count(1)
 @contextlib.contextmanager
 def seated(request: pytest.FixtureRequest, fixture: str) -> Iterator[Seat]:
     """Give one board: that of ``virtual_board`` if the test has one, else any that fits."""
-    bench = bench_of(request.config)
     own = _own(request)
-    seat = bench.take(wanted_by(request.node), fixture=fixture, only=own)
     try:
-        yield seat
+        with _taken(request, fixture, own) as [seat]:
+            yield seat
     finally:
-        seat.release()
         if own is not None:
-            bench.forget(own)
+            bench_of(request.config).forget(own)
 
 
 @contextlib.contextmanager
 def give_several(request: pytest.FixtureRequest, fixture: str) -> Iterator[tuple[DeviceSession, ...]]:
     """Give several boards: all of them, or none."""
-    bench = bench_of(request.config)
-    seats = bench.take_several(wanted_by(request.node), fixture=fixture)
-    try:
+    with _taken(request, fixture) as seats:
         yield tuple(seat.session for seat in seats)
+
+
+@contextlib.contextmanager
+def _taken(request: pytest.FixtureRequest, fixture: str, own: Candidate | None = None) -> Iterator[list[Seat]]:
+    bench = bench_of(request.config)
+    wanted = wanted_by(request.node)
+    if own is None and request.scope == "function" and fixture not in bench.reserved:
+        _reserve(request, wanted)
+    seats = bench.reserved.pop(fixture, None)
+    if seats is None:
+        count = wanted.count if fixture == "boards" else 1
+        seats = bench.take(wanted, count or 1, count, only=own)
+    if request.scope != "function":
+        seats[0].kept_by = fixture
+    try:
+        yield seats
     finally:
-        for seat in seats:
-            seat.release()
+        release(seats)
+        while bench.reserved:  # for a fixture that is the project's own, or was not reached
+            release(bench.reserved.popitem()[1])
+
+
+def _reserve(request: pytest.FixtureRequest, wanted: Wanted) -> None:
+    """Take the boards of all fixtures of a test in one go, or none.
+
+    Two workers that have one board each, and need two, would wait for each other.
+    """
+    bench = bench_of(request.config)
+    singles = [
+        name
+        for name in ("board", "async_board")
+        if name in request.fixturenames
+        and "virtual_board" not in request.fixturenames
+        and (name != "board" or bench.choices.scope == "function")
+    ]
+    if not singles or len(singles) + ("boards" in request.fixturenames) < 2:
+        return
+    if any(seat.kept_by is None for seat in bench.seats):
+        return  # it was tried for the first of them
+    several = (wanted.count or 1) if "boards" in request.fixturenames else 0
+    most = None if several and wanted.count is None else len(singles) + several
+    least = len(singles) + several
+    seats, refusals = bench.gather(wanted, least, most)
+    if len(seats) < least:
+        if any(refusal.kind == "busy" for refusal in refusals):
+            give_up(refusals, require=bench.choices.require, found=len(seats), count=least)
+        return  # each fixture says for itself what it lacks
+    for name in singles:
+        bench.reserved[name] = [seats.pop(0)]
+    if several:
+        bench.reserved["boards"] = seats
 
 
 def _own(request: pytest.FixtureRequest) -> Candidate | None:

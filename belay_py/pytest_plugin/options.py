@@ -70,7 +70,7 @@ def add_options(parser: pytest.Parser) -> None:
     """Tell pytest the options and their ini twins."""
     group = parser.getgroup("belay", "MicroPython boards (belay_py)")
     for option in OPTIONS:
-        how: dict[str, Any] = {"dest": option.name, "default": None, "help": option.help}
+        how: dict[str, Any] = {"dest": option.name, "default": None, "help": f"{option.help} [${option.variable}]"}
         if option.kind == "bool":
             how["action"] = "store_true"
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from belay_py.errors import BelayError
+from belay_py.pytest_plugin.refusals import Refusal, give_up
 from belay_py.pytest_plugin.transcript import transcript
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from belay_py.pytest_plugin.bench import Bench
     from belay_py.pytest_plugin.seats import Seat
+    from belay_py.pytest_plugin.traces import Trace
 
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -26,34 +28,38 @@ class Reporter:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._told: set[str] = set()
-        """The boards of the present test that are in its properties."""
+        self._had: dict[str, Trace] = {}
+        """The boards that the present test has, or had."""
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self) -> None:
-        """Another test begins."""
-        self._told.clear()
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Another test begins. It is skipped if the board that it shares with earlier ones was lost."""
+        self._had.clear()
         self._bench.traces.begin_test()
+        for seat in self._seats_of(item):
+            try:
+                seat.recover()
+            except BelayError as error:
+                lost = Refusal(seat.candidate.name, "lost", str(error))
+                give_up([lost], require=self._bench.choices.require, found=0, count=1)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add to each report of a test what its boards are, and to a failure what they did."""
-        seats = self._seats_of(item)
-        for seat in seats:
-            if seat.candidate.name not in self._told:
-                self._told.add(seat.candidate.name)
+        for seat in self._seats_of(item):
+            if seat.candidate.name not in self._had:
+                self._had[seat.candidate.name] = seat.trace
                 item.user_properties.extend(_properties(seat))
         if call.excinfo is not None and isinstance(call.excinfo.value, BelayError) and not _wants_all(item.config):
             _leave_out_ours(call.excinfo)
         report = yield
-        if report.failed and call.when != "teardown":
-            for seat in seats:
-                shown = transcript(seat.trace.of_test())
-                report.sections.append((f"board {seat.candidate.name}", shown or "(nothing was executed)"))
+        if report.failed:
+            for name, trace in self._had.items():
+                _show(report, f"board {name}", transcript(trace.of_test()) or "(nothing was executed)")
         if call.when == "teardown":
-            self._bench.traces.write(item.nodeid, sorted(self._told))
+            self._bench.traces.write(item.nodeid, sorted(self._had))
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -65,8 +71,18 @@ class Reporter:
             self._bench.close()
 
     def _seats_of(self, item: pytest.Item) -> list[Seat]:
-        names = getattr(item, "fixturenames", ())
-        return [seat for seat in self._bench.seats if seat.fixture in names]
+        # What is not kept for longer is the present test's, also what it has asked for by `request.getfixturevalue`.
+        names = (None, *getattr(item, "fixturenames", ()))
+        return [seat for seat in self._bench.seats if seat.kept_by in names]
+
+
+def _show(report: pytest.TestReport, title: str, text: str) -> None:
+    """Add a section to a failure itself, which is what JUnit reports have of it; or beside it, if it is only text."""
+    add = getattr(report.longrepr, "addsection", None)
+    if add is None:
+        report.sections.append((title, text))
+    else:
+        add(title, text)
 
 
 def _wants_all(config: pytest.Config) -> bool:

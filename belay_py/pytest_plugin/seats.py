@@ -6,8 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from belay_py.errors import BelayError
+from belay_py.lifecycle import DeviceSessionState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from belay_py.pytest_plugin.bench import Bench
     from belay_py.pytest_plugin.candidates import Candidate
     from belay_py.sync import DeviceSession
@@ -19,10 +22,10 @@ Mark: TypeAlias = tuple[int, int, int]
 class Seat:
     """A leased board. Raises what `belay_py.sync.DeviceSessionManager.lease` raises."""
 
-    def __init__(self, bench: Bench, candidate: Candidate, fixture: str) -> None:
+    def __init__(self, bench: Bench, candidate: Candidate) -> None:
         self.candidate = candidate
-        self.fixture = fixture
-        """The fixture that has it."""
+        self.kept_by: str | None = None
+        """The fixture that has it for longer than one test."""
         self._bench = bench
         self._lease = bench.manager.lease(candidate.name, timeout=bench.options.lease_timeout)
         self.session: DeviceSession = self._lease.acquire()
@@ -42,6 +45,18 @@ class Seat:
             session.soft_reset()
         marks[session.session_id] = _mark(session)
 
+    def recover(self) -> None:
+        """Connect to a board that was lost in an earlier test, and clean it if it has restarted meanwhile.
+
+        Raises what connecting raises.
+        """
+        if self.session.state not in (DeviceSessionState.DISCONNECTED, DeviceSessionState.ERROR):
+            return
+        epoch = self.session.boot_epoch
+        self.session.connect()
+        if self.session.boot_epoch != epoch:
+            self.clean()
+
     def release(self) -> None:
         """Give the board back; code that runs there is stopped. Any number of times."""
         if self in self._bench.seats:
@@ -52,6 +67,12 @@ class Seat:
     def disconnect(self) -> None:
         """Close the port, and keep the seat: an asynchronous session is to open it."""
         self.session.disconnect()
+
+
+def release(seats: Iterable[Seat]) -> None:
+    """Give boards back."""
+    for seat in [*seats]:
+        seat.release()
 
 
 def _mark(session: DeviceSession) -> Mark:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+_log = logging.getLogger(__name__)
 
 _LARGEST: Final = 1 << 20
 """Bytes after which a trace that nobody keeps is begun anew, between two tests."""
@@ -64,14 +67,19 @@ class Traces:
         self._kept = folder is not None
         self._prefix = f"{worker}-" if worker else ""
         self._traces: dict[str, Trace] = {}
-        if folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="belay-pytest-"))
-            return
-        self._folder = Path(folder)
         try:
+            if folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="belay-pytest-"))
+                return
+            self._folder = Path(folder)
             self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass  # it can be written to
         except OSError as error:
-            raise pytest.UsageError(f"--belay-log-dir: {folder} cannot be made ({error.strerror})") from error
+            where = folder or tempfile.gettempdir()
+            raise pytest.UsageError(
+                f"--belay-log-dir: {where} cannot be written to ({error.strerror}); name another folder"
+            ) from error
 
     def of(self, board: str) -> Trace:
         """Return a board's trace."""
@@ -90,8 +98,11 @@ class Traces:
         """Write what a test has done on its boards into files of its own, if a folder was named."""
         if self._kept:
             for board in boards:
-                name = f"{file_name(nodeid)}.{file_name(board)}.jsonl"
-                (self._folder / name).write_bytes(self.of(board).of_test())
+                path = self._folder / f"{file_name(nodeid)}.{file_name(board)}.jsonl"
+                try:
+                    path.write_bytes(self.of(board).of_test())
+                except OSError as error:  # a full disk: the tests go on, as their sessions do
+                    _log.warning("the trace of %s on %s is not kept (%s)", nodeid, board, error)
 
     def close(self) -> None:
         """Remove what nobody has asked for."""

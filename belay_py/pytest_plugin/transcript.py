@@ -16,29 +16,38 @@ if TYPE_CHECKING:
 _MOST: Final = 20
 """Executions that are shown, the latest ones."""
 _LONGEST: Final = 4096
-"""Characters of one of them."""
+"""Characters of one of them: its beginning, and more of its end, where a traceback is."""
+_BEGINNING: Final = 1024
 _BEGIN: Final = b"\x05A\x01"
 # The last line of code marks the end of its own output, for the session (see `belay_py.protocol`).
 _MARK: Final = re.compile(rb"\n?_q\(b'([^']*)'\)\Z")
-_ANSWER: Final = re.compile(rb"R[\x00\x01]\x80?.?\x00?\x01*\x04?", re.DOTALL)
+# Raw-paste mode granted, refused, unknown; in front of it may be what a program said that was interrupted for it.
+_ANSWER: Final = re.compile(rb"R\x01..\x01*\x04?|(?:R\x00|raw REPL; CTRL-B to exit\r\n)>OK", re.DOTALL)
 _VALUE: Final = re.compile(rb"_belay_v\('([0-9a-f]+)',\((.*)\)\)", re.DOTALL)
 # Proofs of the prompt, fences, helpers that are sent once, the files' own code: none of it is the test's.
 _OURS: Final = re.compile(rb"print\('[0-9a-f]+'\+'[0-9a-f]'\)\Z|\{\}\['|exec\(r'''")
 _OUR_NAMES: Final = b"_belay_"
+# What MicroPython's REPL says of itself (shared/runtime/pyexec.c), beside what the board's programs say.
+_REPL: Final = re.compile(
+    rb"(>>> ?|>|OK|MPY: soft reboot|raw REPL; CTRL-B to exit|MicroPython v.*|Type \"help\(\)\" for more information\.)*"
+)
+# ECMA-48: control sequences, and strings such as a window's title; a log is read in files and web pages too.
+_ESCAPES: Final = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))}
 
 
 class Execution(NamedTuple):
-    """Code, and what came back: its output and its traceback."""
+    """Code, and what came back: its output and its traceback. Without code: what the board said of its own accord."""
 
     code: str
     output: str
     traceback: str
 
     def __str__(self) -> str:
-        told = "\n".join(
-            f"{'>>>' if number == 0 else '...'} {line}" for number, line in enumerate(self.code.split("\n"))
-        )
-        return "\n".join(part.rstrip("\n") for part in (told, self.output, self.traceback) if part)
+        lines = self.code.split("\n") if self.code else []
+        told = "\n".join(f"{'...' if number else '>>>'} {line}" for number, line in enumerate(lines))
+        whole = "\n".join(part.rstrip("\n") for part in (told, self.output, self.traceback) if part)
+        return _ESCAPES.sub("", whole).translate(_CONTROLS)
 
 
 def transcript(trace: bytes) -> str:
@@ -47,7 +56,14 @@ def transcript(trace: bytes) -> str:
     shown = [str(one) for one in found[-_MOST:]]
     if len(found) > _MOST:
         shown.insert(0, f"({len(found) - _MOST} executions before)")
-    return "\n".join(one if len(one) <= _LONGEST else f"{one[:_LONGEST]}..." for one in shown)
+    return "\n".join(map(_shortened, shown))
+
+
+def _shortened(text: str) -> str:
+    left_out = len(text) - _LONGEST
+    if left_out <= 0:
+        return text
+    return f"{text[:_BEGINNING]}...\n({left_out} characters)\n...{text[_BEGINNING - _LONGEST :]}"
 
 
 def executions(trace: bytes) -> Iterator[Execution]:
@@ -63,8 +79,13 @@ def executions(trace: bytes) -> Iterator[Execution]:
             if code is not None and b"\x04" not in code:
                 code += data  # another window of the same code
             continue
-        if code is not None and (found := _read(bytes(code), bytes(said))) is not None:
+        answer = _Answer.of(bytes(said))
+        if unasked := _unasked(answer.before):
+            yield unasked
+        if code is not None and (found := _read(bytes(code), answer)) is not None:
             yield found
+        if unasked := _unasked(answer.after):
+            yield unasked
         code, said = bytearray(data[begin + len(_BEGIN) :]), bytearray()
 
 
@@ -80,16 +101,38 @@ def _pieces(trace: bytes) -> Iterator[tuple[str, bytes]]:
             yield "board", f"\n(the link was lost: {entry['reason']})".encode()
 
 
-def _read(code: bytes, said: bytes) -> Execution | None:
+class _Answer(NamedTuple):
+    """What a board said from one execution to the next."""
+
+    before: bytes
+    output: bytes
+    traceback: bytes
+    after: bytes
+
+    @classmethod
+    def of(cls, said: bytes) -> _Answer:
+        begin = _ANSWER.search(said)
+        if begin is None:  # it was no raw REPL, or the link was lost
+            return cls(b"", said, b"", b"")
+        output, _, rest = said[begin.end() :].partition(b"\x04")
+        traceback, _, after = rest.partition(b"\x04")
+        return cls(said[: begin.start()], output, traceback, after.removeprefix(b">"))
+
+
+def _unasked(said: bytes) -> Execution | None:
+    """What the board said of its own accord, without the REPL's own words."""
+    lines = [line for line in said.splitlines() if not _REPL.fullmatch(line)]
+    return Execution("", to_text(b"\n".join(lines)), "") if lines else None
+
+
+def _read(code: bytes, answer: _Answer) -> Execution | None:
     code = code.partition(b"\x04")[0]
     mark = _MARK.search(code)
     told = _MARK.sub(b"", code)
     value = _VALUE.fullmatch(told)
     if _OURS.match(told) or (_OUR_NAMES in told and value is None):
         return None
-    answer = _ANSWER.match(said)
-    output, _, rest = said[answer.end() if answer else 0 :].partition(b"\x04")
-    traceback = rest.partition(b"\x04")[0]
+    _, output, traceback, _ = answer
     if mark:
         output = output.removesuffix(mark[1])
     if value is None:

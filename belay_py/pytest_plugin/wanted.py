@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 
@@ -32,32 +33,44 @@ _NAMES = tuple(field.name for field in fields(Wanted))
 
 
 def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
-    """Return what the markers of a test, or of a wider scope, ask for. Raises `pytest.UsageError`."""
+    """Return what the markers of a test, or of a wider scope, ask for. A marker that is wrong fails the test."""
     found: dict[str, Any] = {}
     for mark in node.iter_markers("belay_board"):  # the closest first
-        for name, value in _checked(mark).items():
+        if mark.args:
+            _fail(f"belay_board takes keywords only, such as caps={mark.args[0]!r}")
+        for name, value in mark.kwargs.items():
+            if value is None:
+                continue
             if name in {"caps", "tags"}:
-                found[name] = found.get(name, frozenset()) | value
+                found[name] = found.get(name, frozenset()) | _names(name, value)
             else:
-                found.setdefault(name, value)
+                found.setdefault(name, _checked(name, value))
     return Wanted(**found)
 
 
-def _checked(mark: pytest.Mark) -> dict[str, Any]:
-    if mark.args:
-        raise pytest.UsageError(f"belay_board takes keywords only, such as caps={mark.args[0]!r}")
-    given = {name: value for name, value in mark.kwargs.items() if value is not None}
-    for name, value in given.items():
-        if name not in _NAMES:
-            hint = did_you_mean(name, _NAMES, "there are")
-            raise pytest.UsageError(f"belay_board has no {name!r}; {hint}")
-        if name in {"caps", "tags"}:
-            given[name] = frozenset({value} if isinstance(value, str) else value)
-    for name in given.get("caps", ()):
-        if not all(part.isidentifier() for part in str(name).split(".")):
-            raise pytest.UsageError(f"belay_board: caps has {name!r} in it; name a module, or as in 'machine.PWM'")
-    if "count" in given and (not isinstance(given["count"], int) or given["count"] < 1):
-        raise pytest.UsageError(f"belay_board: count is {given['count']!r}; it must be 1 or more")
-    if given.get("reset", "soft") not in {"soft", "hard"}:
-        raise pytest.UsageError(f"belay_board: reset is {given['reset']!r}; it must be 'soft' or 'hard'")
-    return given
+def _names(name: str, value: object) -> frozenset[str]:
+    names = frozenset({value}) if isinstance(value, str) else value
+    if not isinstance(names, Collection) or not all(isinstance(one, str) for one in names):
+        _fail(f"belay_board: {name} is {value!r}; it must be a name, or several, as in {{'one', 'two'}}")
+    for one in names:
+        if name == "caps" and not all(part.isidentifier() for part in one.split(".")):
+            _fail(f"belay_board: caps has {one!r} in it; name a module, or as in 'machine.PWM'")
+    return frozenset(names)
+
+
+def _checked(name: str, value: object) -> object:
+    if name not in _NAMES:
+        _fail(f"belay_board has no {name!r}; {did_you_mean(name, _NAMES, 'there are')}")
+    if name == "count" and (not isinstance(value, int) or value < 1):
+        _fail(f"belay_board: count is {value!r}; it must be 1 or more")
+    if name == "reset" and value not in ("soft", "hard"):
+        _fail(f"belay_board: reset is {value!r}; it must be 'soft' or 'hard'")
+    if name == "virtual" and not isinstance(value, bool):
+        _fail(f"belay_board: virtual is {value!r}; it must be True or False")
+    if name == "implementation" and not isinstance(value, str):
+        _fail(f"belay_board: implementation is {value!r}; it must be a name, such as 'micropython'")
+    return value
+
+
+def _fail(message: str) -> NoReturn:
+    pytest.fail(f"belay: {message}", pytrace=False)

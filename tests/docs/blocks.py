@@ -19,7 +19,7 @@ TIMEOUT = 120
 """Seconds for one program: a limit for what hangs, not an expectation."""
 
 _FENCE = re.compile(r'```(?P<language>\w*)(?: title="(?P<title>[^"]*)")?')
-_LANGUAGES = {"python", "text", "console", "sh", "toml"}
+_LANGUAGES = {"python", "text", "console", "sh", "toml", "yaml"}
 
 
 class BadBlock(Exception):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
+OTHERS = ("asyncio", "hypothesispytest", "xdist", "xdist.looponfail", "anyio", "platformdirs")
+"""Plugins that may be installed here. They take longer to load than most of these tests."""
 CACHE = cache_folder()
 """Found before `pytester` moves the home folder."""
 
@@ -72,12 +74,12 @@ def run(pytester: pytest.Pytester, entry_point: Path, monkeypatch: pytest.Monkey
     for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(variable, raising=False)
 
-    def start(text: str, *arguments: str | Path, quiet: bool = True) -> Run:
+    def start(text: str, *arguments: str | Path, plugins: tuple[str, ...] = ()) -> Run:
         pytester.makepyfile(test_it=text)
         report = pytester.path / "report.xml"
         report.unlink(missing_ok=True)
-        plugins = ("-p", "no:asyncio", "-p", "no:hypothesispytest") if quiet else ()
-        result = pytester.runpytest_subprocess(*plugins, f"--junitxml={report}", *arguments, timeout=120)
+        without = [f"-pno:{name}" for name in OTHERS if name not in plugins]
+        result = pytester.runpytest_subprocess(*without, f"--junitxml={report}", *arguments, timeout=120)
         return Run(result, report)
 
     return start

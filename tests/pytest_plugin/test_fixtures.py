@@ -1,15 +1,11 @@
-"""The other fixtures, and the plugins that the plugin lives with."""
+"""The other fixtures."""
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from belay_py.sync import DeviceSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +53,12 @@ def test_several_boards(run: Callable[..., Run]) -> None:
     assert set(outcomes.values()) == {"passed"}, outcomes
 
 
+def test_virtual_boards_stand_in_only_for_what_is_missing(run: Callable[..., Run]) -> None:
+    text = "def test_all(boards): assert len(boards) == 1"
+    assert run(text, "--belay-virtual", "--belay-port=virtual:").outcomes == {"test_all": "passed"}
+    assert run(text, "--belay-virtual").outcomes == {"test_all": "passed"}
+
+
 PLUG = """
 import pytest
 from belay_py import BelayError
@@ -84,83 +86,6 @@ def test_the_plug_of_a_virtual_board_is_held(run: Callable[..., Run]) -> None:
     assert "'virtual_board' is one test's, and 'board' is here for a module" in wide["test_plug"]
 
 
-ASYNCHRONOUS = """
-import asyncio
-import pytest
-
-{mark}
-async def test_first(async_board):
-    await async_board.execute("x = 1")
-    assert await asyncio.gather(async_board.evaluate("x"), async_board.evaluate("x + 1")) == [1, 2]
-
-{mark}
-async def test_second(async_board):
-    assert await async_board.evaluate("'x' in globals()") is False
-    raise ValueError("as it should")
-
-{mark}
-async def test_own(async_board, virtual_board):
-    virtual_board.set_adc(3, 1234)
-    assert await async_board.evaluate("__import__('machine').ADC(3).read_u16()") == 1234
-
-def test_blocking(board):
-    assert board.evaluate("'x' in globals()") is False
-"""
-
-
-@pytest.mark.parametrize("mode", ["strict", "auto"])
-def test_asynchronous_tests_of_pytest_asyncio(mode: str, run: Callable[..., Run]) -> None:
-    mark = "@pytest.mark.asyncio" if mode == "strict" else ""
-    ran = run(
-        ASYNCHRONOUS.format(mark=mark),
-        "--belay-port=virtual:",
-        f"--asyncio-mode={mode}",
-        "-oasyncio_default_fixture_loop_scope=function",
-        quiet=False,
-    )
-    outcomes = ran.outcomes
-    assert outcomes.pop("test_second").startswith("failure: ValueError: as it should")
-    assert outcomes == dict.fromkeys(("test_first", "test_own", "test_blocking"), "passed"), ran.stdout
-
-
-@pytest.mark.parametrize("alone", [True, False])
-def test_asynchronous_tests_of_anyio(alone: bool, run: Callable[..., Run], pytester: pytest.Pytester) -> None:
-    pytest.importorskip("anyio")
-    pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n")
-    ran = run(
-        ASYNCHRONOUS.format(mark="@pytest.mark.anyio"),
-        "--belay-port=virtual:",
-        *(() if alone else ("-oasyncio_default_fixture_loop_scope=function",)),
-        quiet=alone,
-    )
-    outcomes = ran.outcomes
-    assert outcomes.pop("test_second").startswith("failure: ValueError: as it should")
-    assert outcomes == dict.fromkeys(("test_first", "test_own", "test_blocking"), "passed"), ran.stdout
-
-
-CHOOSING = """
-def test_a(board):
-    assert board.evaluate("1") == 1
-
-def test_b(board):
-    assert board.evaluate("1") == 2
-
-def test_c(board):
-    assert board.evaluate("1") == 1
-"""
-
-
-def test_what_pytest_itself_chooses_and_repeats(run: Callable[..., Run]) -> None:
-    assert [*run(CHOOSING, "--belay-port=virtual:", "-x").outcomes] == ["test_a", "test_b"]
-    assert [*run(CHOOSING, "--belay-port=virtual:", "--lf").outcomes] == ["test_b"]
-    assert run(CHOOSING, "--belay-port=virtual:", "-k", "test_c").outcomes == {"test_c": "passed"}
-
-
-def test_without_the_plugin_there_is_nothing_of_it(run: Callable[..., Run]) -> None:
-    ran = run(CHOOSING, "-p", "no:belay")
-    assert "fixture 'board' not found" in ran.outcomes["test_a"]
-
-
 def test_a_fixture_of_the_project_goes_before_that_of_the_plugin(
     run: Callable[..., Run], pytester: pytest.Pytester
 ) -> None:
@@ -172,51 +97,68 @@ def test_a_fixture_of_the_project_goes_before_that_of_the_plugin(
     assert "'board_files' needs the fixture 'board' of belay_py" in outcomes["test_files"]
 
 
-UNUSED = """
-import sys
+WRAPPED = """
+import unittest
+import pytest
 
-def test_nothing_is_loaded():
-    ours = {name.removeprefix("belay_py.") for name in sys.modules if name.startswith("belay_py.")}
-    assert ours == {"pytest_plugin", *(f"pytest_plugin.{name}" for name in ("asynchronous", "fixtures", "options"))}
-    assert not {"serial", "transitions", "pydantic"} & {*sys.modules}
+@pytest.fixture(params=[6, 7])
+def sensor(board, request):
+    board.execute(f"reading = {request.param}")
+    return board
+
+def test_a_fixture_of_the_project(sensor, board):
+    assert sensor is board
+    assert board.evaluate("reading") in (6, 7)
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_parameters(board, number):
+    assert board.evaluate(f"'x' in globals()") is False
+    assert board.evaluate(f"{number} + 1") == number + 1
+
+@pytest.mark.parametrize("kind", [pytest.param("any"), pytest.param("wheel", marks=pytest.mark.belay_board(tags="w"))])
+def test_markers_of_parameters(board, kind):
+    assert kind == "any"
+
+@pytest.mark.usefixtures("board")
+class TestWithout(unittest.TestCase):
+    def test_it_is_there(self):
+        pass
+
+class TestCase(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _board(self, board):
+        self.board = board
+
+    def test_it_is_its_own(self):
+        assert self.board.evaluate("'x' in globals()") is False
+        self.board.execute("x = 1")
+
+    def test_it_is_clean(self):
+        assert self.board.evaluate("'x' in globals()") is False
 """
 
 
-def test_a_run_that_uses_no_board_loads_nothing_of_the_rest(run: Callable[..., Run]) -> None:
-    assert run(UNUSED, "--belay-port=virtual:").outcomes == {"test_nothing_is_loaded": "passed"}
+def test_fixtures_and_classes_of_a_project_wrap_the_board(run: Callable[..., Run]) -> None:
+    ran = run(WRAPPED, "--belay-port=virtual:")
+    assert "has no tag 'w'" in ran.outcomes.pop("test_markers_of_parameters[wheel]")
+    assert len(ran.outcomes) == 9, ran.stdout
+    kept = {name: outcome for name, outcome in ran.outcomes.items() if not name.endswith("[wheel]")}
+    assert set(kept.values()) == {"passed"}, ran.stdout
+    assert ran.properties("test_it_is_there")["belay_board"] == "virtual:pytest-1"
 
 
-LOOPING = """
-def test_loop(board):
-    board.execute("x = 1")
-    print("it runs", flush=True)
-    board.execute("while True: pass", timeout=600)
+OWN_CHILDREN = """
+from pathlib import Path
 
-def test_never():
-    raise AssertionError
+def test_no_process(board):
+    assert board.evaluate("6 * 7") == 42
+    assert [file.read_text() for file in Path("/proc/self/task").glob("*/children") if file.read_text()] == []
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-def test_ctrl_c_stops_the_board_and_gives_it_back(
-    run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's list of children")
+def test_the_plugin_starts_no_process_beside_pytest(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]]
 ) -> None:
-    run("")  # the environment is as it is for the others
     [board] = serve(1)
-    pytester.makepyfile(test_it=LOOPING)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-s", "-pno:asyncio", f"--belay-port={board.port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with child:
-        assert child.stdout is not None
-        assert any("it runs" in line for line in child.stdout)
-        child.send_signal(signal.SIGINT)
-        said = child.communicate(timeout=60)[0]
-    assert child.returncode == pytest.ExitCode.INTERRUPTED, said
-    assert "KeyboardInterrupt" in said
-    assert "no tests ran" in said
-    with DeviceSession(board.port) as session:
-        assert session.evaluate("x") == 1
+    assert run(OWN_CHILDREN, f"--belay-port={board.port}").outcomes == {"test_no_process": "passed"}

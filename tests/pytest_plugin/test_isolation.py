@@ -89,11 +89,22 @@ def test_a_board_to_which_nothing_was_sent_is_not_reset_again(run: Callable[...,
 
 
 SCOPED = """
+streams = []
+
 def test_first(board):
     board.execute("x = 1")
 
 def test_second(board):
     assert board.evaluate("x") == 1
+
+def test_a_stream(board):
+    streams.append(board.stream("while True: print('on')"))
+    assert next(streams[0])
+
+def test_a_stream_goes_on(board):
+    assert board.state.name == "ACTIVE"
+    assert next(streams[0])
+    streams[0].close()
 
 def test_files(board, board_files):
     board_files.write("/a.txt", "a")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from belay_py.pytest_plugin.traces import file_name
 from belay_py.pytest_plugin.transcript import transcript
@@ -10,9 +13,6 @@ from belay_py.transports.tracing import read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    import pytest
 
     from .conftest import Run
 
@@ -58,6 +58,100 @@ def test_a_failure_shows_what_the_board_was_told_and_said(run: Callable[..., Run
     assert "nothing to see" not in ran.stdout
 
 
+WHENEVER = r"""
+import unittest
+import pytest
+
+@pytest.fixture
+def fails_at_setup(board):
+    board.execute("print('at setup')")
+    raise RuntimeError
+
+@pytest.fixture
+def fails_at_teardown(board):
+    yield board
+    board.execute("print('at teardown')")
+    raise RuntimeError
+
+def test_setup(fails_at_setup):
+    pass
+
+def test_teardown(fails_at_teardown):
+    fails_at_teardown.execute("print('in the test')")
+
+def test_asked_for_later(request):
+    request.getfixturevalue("board").execute("print('later')")
+    raise ValueError
+
+def test_colours(board):
+    board.execute(r"print('\x1b[31mred\x1b[0m \x1b]0;title\x07 \x00 \r \x9b')")
+    raise ValueError
+
+def test_of_its_own_accord(board, board_files):
+    board_files.write("/boot.py", "print('booting')")
+    board.soft_reset()
+    board.execute("print('afterwards')")
+    raise ValueError
+
+def test_long(board):
+    board.execute("for i in range(1000): print('line', i)\nraise ValueError('the end')")
+
+class TestCase(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _board(self, board):
+        self.board = board
+
+    def test_unittest(self):
+        self.board.execute("print('in a class')")
+        self.assertEqual(1, 2)
+"""
+REPORTED = {
+    "test_setup": ">>> print('at setup')\nat setup\n",
+    "test_teardown": ">>> print('in the test')\nin the test\n>>> print('at teardown')\nat teardown\n",
+    "test_asked_for_later": ">>> print('later')\nlater\n",
+    "test_of_its_own_accord": "-\nbooting\n>>> print('afterwards')\nafterwards\n",
+    "test_unittest": ">>> print('in a class')\nin a class\n",
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whenever_a_test_fails_its_report_shows_the_board_in_junit_too(workers: int, run: Callable[..., Run]) -> None:
+    ran = run(WHENEVER, "--belay-port=virtual:", f"-n{workers}", plugins=("xdist",))
+    for name, shown in REPORTED.items():
+        assert "- board virtual:pytest-1 -" in ran.outcomes[name]
+        assert shown in ran.outcomes[name] + "\n"
+        assert shown in ran.stdout
+        assert ran.properties(name)["belay_board"] == "virtual:pytest-1"
+    _, _, coloured = ran.outcomes["test_colours"].partition("\n>>> print")
+    assert coloured.partition("\n")[2] == r"red  \x00 \x0d \x9b"
+    assert "\x1b" not in ran.stdout
+    assert ran.outcomes["test_long"].endswith("\nValueError: the end")
+    assert "\nline 1\n" in ran.outcomes["test_long"]
+    assert "line 500" not in ran.outcomes["test_long"]
+
+
+@pytest.mark.parametrize("raw_paste", ["refused", "absent"])
+def test_a_board_without_raw_paste_mode_is_shown_as_well(raw_paste: str, run: Callable[..., Run]) -> None:
+    ran = run(FAILING, f"--belay-port=virtual:?raw_paste={raw_paste}", "-k", "test_assertion")
+    assert ran.outcomes["test_assertion"].endswith(f"-\n{SHOWN.rstrip()}")
+
+
+UNREAD = """
+from pathlib import Path
+
+def test_nobody_reads(board):
+    pieces = board.stream("for i in range(3000): print('line', i)")
+    assert next(pieces)
+    while b"line 2999" not in Path("logs", "virtual=here.jsonl").read_bytes():
+        pass  # nobody reads, and it comes
+"""
+
+
+def test_what_nobody_reads_is_in_the_trace(run: Callable[..., Run]) -> None:
+    ran = run(UNREAD, "--belay-port=virtual:here", "--belay-log-dir=logs")
+    assert ran.outcomes == {"test_nobody_reads": "passed"}, ran.stdout
+
+
 def test_an_error_of_the_board_ends_at_the_line_of_the_test(run: Callable[..., Run]) -> None:
     ran = run(FAILING, "--belay-port=virtual:")
     failure = ran.outcomes["test_device"]
@@ -89,6 +183,22 @@ def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: P
     assert link.port == "virtual:here"
     assert b"nothing to see" in link.sent_by("host")
     assert b"hello" not in link.sent_by("host")
+
+
+def test_a_trace_that_cannot_be_kept_does_not_end_the_tests(run: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "test_it.py--test_passes.virtual=here.jsonl").mkdir()  # as a full disk does
+    ran = run(FAILING, "--belay-port=virtual:here", f"--belay-log-dir={tmp_path}", "-olog_cli=true")
+    assert ran.outcomes["test_passes"] == "passed"
+    assert "the trace of test_it.py::test_passes on virtual:here is not kept" in ran.stdout
+    assert "INTERNALERROR" not in ran.stdout
+
+
+def test_a_folder_that_cannot_be_written_to_skips_nothing(run: Callable[..., Run]) -> None:
+    if not Path("/proc/1").is_dir():
+        pytest.skip("needs a folder that root cannot write to either")
+    outcome = run("def test_one(board): pass", "--belay-port=virtual:", "--belay-log-dir=/proc/1").outcomes["test_one"]
+    assert "error: " in outcome
+    assert "belay: --belay-log-dir: /proc/1 cannot be written to" in outcome
 
 
 def test_without_a_folder_no_trace_stays(

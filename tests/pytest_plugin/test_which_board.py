@@ -161,8 +161,12 @@ WRONG_MARKERS = {
     "cap='network'": "belay_board has no 'cap'; did you mean 'caps'?",
     "'network'": "belay_board takes keywords only, such as caps='network'",
     "caps='a b'": "belay_board: caps has 'a b' in it",
+    "caps=5": "belay_board: caps is 5; it must be a name, or several",
+    "tags=[1]": "belay_board: tags is [1]; it must be a name, or several",
     "count=0": "belay_board: count is 0",
     "reset='no'": "belay_board: reset is 'no'",
+    "virtual='yes'": "belay_board: virtual is 'yes'; it must be True or False",
+    "implementation=3": "belay_board: implementation is 3; it must be a name, such as 'micropython'",
 }
 
 
@@ -173,7 +177,9 @@ def test_a_wrong_marker_says_what_is_right(run: Callable[..., Run]) -> None:
     ]
     outcomes = run("\n".join(("import pytest", *tests)), "--belay-port=virtual:").outcomes
     for outcome, said in zip(outcomes.values(), WRONG_MARKERS.values(), strict=True):
-        assert said in outcome
+        assert f"belay: {said}" in outcome
+        assert "Traceback" not in outcome
+        assert "iter_markers" not in outcome  # our own code helps nobody
 
 
 @pytest.mark.parametrize(
@@ -181,9 +187,14 @@ def test_a_wrong_marker_says_what_is_right(run: Callable[..., Run]) -> None:
     [
         ("--belay-board-scope=tests", None, "--belay-board-scope is 'tests'; it must be one of function, class"),
         ("--belay-board=nobody", None, "--belay-board: there is no device 'nobody'; the settings name no device"),
+        ("--belay-port=", None, 'port is empty; name one, such as "/dev/ttyACM0", or use "virtual:"'),
         ("--belay-config=none.toml", None, "none.toml is not there"),
         ("", ("BELAY_REQUIRE", "perhaps"), "BELAY_REQUIRE is 'perhaps'; it must be yes or no"),
-        ("--belay-log-dir=test_it.py/logs", None, "--belay-log-dir: test_it.py/logs cannot be made"),
+        (
+            "--belay-log-dir=test_it.py/logs",
+            None,
+            "--belay-log-dir: test_it.py/logs cannot be written to (Not a directory)",
+        ),
     ],
 )
 def test_a_wrong_option_says_what_is_right(
@@ -194,7 +205,49 @@ def test_a_wrong_option_says_what_is_right(
     ran = run(ONE, *filter(None, [argument]))
     assert ran.ret != pytest.ExitCode.OK
     assert said in ran.stdout + ran.stderr
+    assert not [word for word in ("INTERNALERROR", "Error(") if word in ran.stdout + ran.stderr]
+
+
+@pytest.mark.parametrize("argument", ["--belay-board=nobody", "--belay-config=none.toml"])
+def test_a_wrong_option_ends_a_run_of_as_many_workers_as_boards_at_once(argument: str, run: Callable[..., Run]) -> None:
+    ran = run(ONE, argument, "-nauto", plugins=("xdist",))
+    assert ran.ret == pytest.ExitCode.USAGE_ERROR
+    assert argument.partition("=")[2] in ran.stderr
     assert "INTERNALERROR" not in ran.stdout + ran.stderr
+
+
+WRONG_PORTS = {
+    "ttyACM0": "there is no ttyACM0, nor any other serial port: plug a board in, or use virtual:",
+    "test_it.py": "test_it.py is a regular file, not a serial port: name one such as /dev/ttyACM0",
+    "virtua:": "cannot open 'virtua:': ",
+    "virtual:?rin=3": "a virtual board has no option 'rin'; ",
+    "usb:zz": "'usb:zz' is no USB port: write usb:VID:PID or usb:VID:PID:SERIAL",
+    "/dev/" + "x" * 300: "File name too long",
+    "socket://127.0.0.1:1": "cannot connect to socket://127.0.0.1:1",
+}
+
+
+def test_a_port_that_is_wrong_is_named_with_what_to_do(run: Callable[..., Run]) -> None:
+    tests = "def test_one(boards): pass"
+    outcome = run(tests, *(f"--belay-port={port}" for port in WRONG_PORTS)).outcomes["test_one"]
+    assert outcome.startswith("skipped: belay: no board: ")
+    for said in WRONG_PORTS.values():
+        assert said in outcome
+
+
+BOTH = """
+import pytest
+
+def test_both(boards):
+    assert [board.device_id for board in boards] == ["left", "virtual:there"]
+"""
+
+
+def test_ports_and_boards_of_the_settings_are_named_together(
+    run: Callable[..., Run], pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "belay.toml").write_text(SETTINGS)
+    assert run(BOTH, "--belay-port=virtual:there", "--belay-board=left").outcomes == {"test_both": "passed"}
 
 
 COMING_BACK = """
@@ -238,3 +291,52 @@ def test_a_board_that_is_lost_is_an_error_where_one_is_required(
     [board] = serve(1)
     outcome = run(COMING_BACK, f"--belay-port={board.port}", "--belay-require").outcomes["test_it_is_away"]
     assert f"belay: no board, and --belay-require: {board.port} was lost" in outcome
+
+
+KEPT = """
+import os
+from pathlib import Path
+from belay_py.sync import DeviceSession
+
+def test_it_goes(board):
+    board.execute("x = 1")
+    board.disconnect()
+    os.rename(board.port, board.port + ".away")
+
+def test_it_is_away(board):
+    raise AssertionError
+
+def test_another(board):
+    raise AssertionError
+
+def test_somebody_plugs_it_in():
+    [away] = Path(os.environ["LINKS"]).glob("*.away")
+    away.rename(away.with_suffix(""))
+
+def test_it_is_back_as_it_was(board):
+    assert board.evaluate("x") == 1
+    board.disconnect()
+    with DeviceSession(board.port) as other:
+        other.soft_reset()
+        other.execute("y = __import__('builtins').len = None")
+
+def test_it_has_restarted_and_is_clean(board):
+    assert board.evaluate("'x' in globals() or 'y' in globals()") is False
+    assert board.evaluate("len('ab')") == 2
+"""
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_the_tests_that_are_left_for_a_lost_board_are_skipped_also_where_they_share_it(
+    scope: str,
+    run: Callable[..., Run],
+    serve: Callable[[int], list[Served]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LINKS", str(tmp_path))
+    [board] = serve(1)
+    outcomes = run(KEPT, f"--belay-port={board.port}", f"--belay-board-scope={scope}").outcomes
+    for name in ("test_it_is_away", "test_another"):
+        assert outcomes.pop(name).startswith("skipped: "), outcomes
+    assert set(outcomes.values()) == {"passed"}, outcomes

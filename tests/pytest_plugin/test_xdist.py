@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from .conftest import Run, Served
 
+XDIST = ("xdist",)
 MANY = """
 import pytest
 
@@ -76,6 +78,28 @@ tags = ["right"]
 """
 
 
+TWO_FIXTURES = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.belay_board(count=1)
+def test_two(board, boards, number):
+    assert board.device_id not in [other.device_id for other in boards]
+
+@pytest.mark.parametrize("number", range(6))
+def test_all(board, boards, number):
+    assert len(boards) == 1
+
+@pytest.fixture
+def mine(boards):
+    return boards
+
+@pytest.mark.parametrize("number", range(2))
+def test_wrapped(mine, board, number):
+    assert [*mine] != [board]
+"""
+
+
 def ports(boards: list[Served]) -> list[str]:
     return [f"--belay-port={board.port}" for board in boards]
 
@@ -91,7 +115,7 @@ def test_each_worker_has_a_board_of_its_own(
     workers: str, run: Callable[..., Run], serve: Callable[[int], list[Served]]
 ) -> None:
     boards = serve(4)
-    ran = run(MANY, "-n", workers, *ports(boards))
+    ran = run(MANY, "-n", workers, *ports(boards), plugins=XDIST)
     assert Counter(ran.outcomes.values()) == {"passed": 40}, ran.stdout
     used = {ran.properties(name)["belay_board"] for name in ran.outcomes}
     assert used == {board.port for board in boards}
@@ -101,7 +125,7 @@ def test_each_worker_has_a_board_of_its_own(
 
 def test_a_worker_without_a_board_waits_for_one(run: Callable[..., Run], serve: Callable[[int], list[Served]]) -> None:
     boards = serve(1)
-    ran = run(MANY, "-n2", *ports(boards))
+    ran = run(MANY, "-n2", *ports(boards), plugins=XDIST)
     assert Counter(ran.outcomes.values()) == {"passed": 40}, ran.stdout
     are_free(boards)
 
@@ -110,7 +134,7 @@ def test_the_board_of_a_worker_that_dies_goes_to_the_next_one(
     run: Callable[..., Run], serve: Callable[[int], list[Served]]
 ) -> None:
     boards = serve(4)
-    ran = run(KILLED, "-n4", *ports(boards))
+    ran = run(KILLED, "-n4", *ports(boards), plugins=XDIST)
     outcomes = ran.outcomes
     failed = [name for name, outcome in outcomes.items() if outcome != "passed"]
     assert len(failed) == 1, ran.stdout
@@ -127,7 +151,7 @@ def test_when_a_board_is_unplugged_its_test_fails_and_the_rest_goes_elsewhere_or
 
     boards = serve(count)
     (pytester.path / "pids.json").write_text(json.dumps({board.port: board.process.pid for board in boards}))
-    ran = run(UNPLUGGED, "-n", str(count), *ports(boards))
+    ran = run(UNPLUGGED, "-n", str(count), *ports(boards), plugins=XDIST)
     outcomes = ran.outcomes
     assert "OutcomeUnknown" in outcomes.pop("test_number[17]"), ran.stdout
     rest = Counter(outcome.partition(":")[0] for outcome in outcomes.values())
@@ -141,7 +165,7 @@ def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
     run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
 ) -> None:
     boards = serve(1)
-    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
+    (pytester.path / "belay.toml").write_text("lease_timeout = 0.3\n")
     with DeviceSession(boards[0].port):
         outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
     assert outcome.startswith("error: "), outcome
@@ -152,8 +176,8 @@ def test_a_board_that_other_tests_have_claimed_is_not_opened(
     run: Callable[..., Run], serve: Callable[[int], list[Served]], pytester: pytest.Pytester
 ) -> None:
     boards = serve(2)
-    (pytester.path / "belay.toml").write_text("lease_timeout = 2\n")
-    lock = claim(boards[0].port)
+    (pytester.path / "belay.toml").write_text("lease_timeout = 0.3\n")
+    lock = claim(str(Path(boards[0].port).resolve()))  # under another name, which means the same board
     text = "def test_one(board): print('it is', board.port)"
     try:
         outcome = run(text, *ports(boards[:1])).outcomes["test_one"]
@@ -170,6 +194,39 @@ def test_workers_that_want_each_others_boards_take_turns(
 ) -> None:
     boards = serve(2)
     (pytester.path / "belay.toml").write_text(SETTINGS.format(*(board.port for board in boards)))
-    ran = run(IN_TURN, "-n2")
+    ran = run(IN_TURN, "-n2", plugins=XDIST)
     assert Counter(ran.outcomes.values()) == {"passed": 18}, ran.stdout
     are_free(boards)
+
+
+def test_boards_that_a_test_has_by_several_fixtures_are_taken_in_one_go(
+    run: Callable[..., Run], serve: Callable[[int], list[Served]]
+) -> None:
+    boards = serve(2)
+    ran = run(TWO_FIXTURES, "-n2", *ports(boards), plugins=XDIST)
+    assert Counter(ran.outcomes.values()) == {"passed": 14}, ran.stdout
+    are_free(boards)
+
+
+MINE = """
+import pytest
+
+class TestMine:
+    @pytest.fixture
+    def boards(self):
+        return "mine"
+
+    def test_one(self, board, boards):
+        assert boards == "mine"
+
+def test_all(boards):
+    assert len(boards) == NUMBER
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_board_that_is_reserved_for_a_fixture_of_the_projects_own_is_given_back(
+    number: int, run: Callable[..., Run]
+) -> None:
+    outcomes = run(MINE.replace("NUMBER", str(number)), *["--belay-port=virtual:"] * number).outcomes
+    assert outcomes == {"test_one": "passed", "test_all": "passed"}
