@@ -282,9 +282,8 @@ class Link:
                 opening.cancel()
                 await asyncio.wait([opening])
                 if not opening.cancelled() and opening.exception() is None:
-                    ended = (
-                        opening.result().connection.channel
-                    )  # it came about in the moment in which it was to be cancelled
+                    # It came about in the moment in which it was to be cancelled.
+                    ended = opening.result().connection.channel
                     ended.close()
             if ended is not None:
                 await ended.closed()
