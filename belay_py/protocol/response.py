@@ -224,7 +224,8 @@ class MarkedResponse:
         # is there, at all of it.
         new = max(0, self._searched - _LONGEST_SIGN)
         self._searched = len(self._buffer)
-        if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonces[-1], _STARVED)):
+        is_starved = self._buffer.find(_STARVED, new) >= 0 and self._buffer.find(_END, new) >= 0
+        if not is_starved and self._buffer.find(self._fence_nonces[-1], new) < 0:
             return None
         whole = bytes(self._buffer)
         reply = self._find_fence_replies(whole)
