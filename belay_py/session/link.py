@@ -68,6 +68,8 @@ class Link:
             and not self._lifecycle.allows("connect")
         ):
             raise standing.unusable()
+        if asked and self._lifecycle.state is _State.ACTIVE:
+            return False  # it is connected; and who consumes a stream would wait for itself
         await turn.wait(deadline)
         try:
             if standing.usable:
