@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -52,8 +51,9 @@ class Reporter:
             if seat.candidate.name not in self._had:
                 self._had[seat.candidate.name] = seat.trace
                 item.user_properties.extend(_properties(seat))
-        if call.excinfo is not None and isinstance(call.excinfo.value, BelayError) and not _wants_all(item.config):
-            _leave_out_ours(call.excinfo)
+        # A timeout of pytest-timeout fails the test wherever it is.
+        if call.excinfo is not None and isinstance(call.excinfo.value, (BelayError, pytest.fail.Exception)):
+            _hide_ours(call.excinfo)
         report = yield
         if report.failed:
             for name, trace in self._had.items():
@@ -85,22 +85,16 @@ def _show(report: pytest.TestReport, title: str, text: str) -> None:
         add(title, text)
 
 
-def _wants_all(config: pytest.Config) -> bool:
-    return bool(config.getoption("fulltrace", default=False))
+def _hide_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """A failure ends at the line of the test that made it, and there a debugger stops: the way from there helps nobody.
 
-
-def _leave_out_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """A failure ends at the line of the test that made it: how the session came to know of it helps nobody."""
-    frames, trace = [], excinfo.value.__traceback__
+    This is the local variable by which pytest and its debugger leave frames out.
+    """
+    trace = excinfo.value.__traceback__
     while trace is not None:
-        frames.append(trace)
+        if _PACKAGE in Path(trace.tb_frame.f_code.co_filename).parents:
+            trace.tb_frame.f_locals["__tracebackhide__"] = True
         trace = trace.tb_next
-    kept = None
-    for frame in reversed(frames):
-        if _PACKAGE not in Path(frame.tb_frame.f_code.co_filename).parents:
-            kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    if kept is not None:
-        excinfo.traceback = type(excinfo.traceback)(kept)
 
 
 def _properties(seat: Seat) -> list[tuple[str, str]]:
