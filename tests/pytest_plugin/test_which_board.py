@@ -222,7 +222,7 @@ WRONG_PORTS = {
     "virtua:": "cannot open 'virtua:': ",
     "virtual:?rin=3": "a virtual board has no option 'rin'; ",
     "usb:zz": "'usb:zz' is no USB port: write usb:VID:PID or usb:VID:PID:SERIAL",
-    "/dev/" + "x" * 300: "File name too long",
+    "/dev/" + "x" * 300: "there is no /dev/xxx",
     "socket://127.0.0.1:1": "cannot connect to socket://127.0.0.1:1",
 }
 
