@@ -36,7 +36,8 @@ def claim(port: str, *, exclusive: bool = True) -> PortLock:
             got = lock_file(file)
             if isinstance(got, Taken):
                 whose = got.holder or "another process"
-                raise DeviceBusy(f"{port} is in use by the tests of {whose}", holder=got.holder)
+                advice = "end them, or start no more workers than boards (-n auto)"
+                raise DeviceBusy(f"{port} is in use by the tests of {whose}: {advice}", holder=got.holder)
             held.append(got)
         take(where, exclusive=exclusive).release()
     except OSError:

@@ -166,7 +166,7 @@ WRONG_MARKERS = {
     "count=0": "belay_board: count is 0",
     "reset='no'": "belay_board: reset is 'no'",
     "virtual='yes'": "belay_board: virtual is 'yes'; it must be True or False",
-    "implementation=3": "belay_board: implementation is 3; it must be a name, such as 'micropython'",
+    "implementation='Micropython'": "belay_board: implementation is 'Micropython'; it must be 'micropython' or ",
 }
 
 

@@ -173,6 +173,8 @@ def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
         outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
     assert outcome.startswith("error: "), outcome
     assert f"belay: no board was free in time: {boards[0].port} is in use by" in outcome
+    assert "end that, or wait" in outcome
+    assert "workers" not in outcome
 
 
 def test_a_board_that_other_tests_have_claimed_is_not_opened(
@@ -185,6 +187,7 @@ def test_a_board_that_other_tests_have_claimed_is_not_opened(
     try:
         outcome = run(text, *ports(boards[:1])).outcomes["test_one"]
         assert f"no board was free in time: {boards[0].port} is in use by the tests of " in outcome
+        assert ": end them, or start no more workers than boards (-n auto)" in outcome
         (pytester.path / "belay.toml").unlink()
         assert f"it is {boards[1].port}" in run(text, "-s", *ports(boards)).stdout
     finally:
