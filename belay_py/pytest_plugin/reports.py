@@ -50,7 +50,8 @@ class Reporter:
         for seat in self._seats_of(item):
             if seat.candidate.name not in self._had:
                 self._had[seat.candidate.name] = seat.trace
-                item.user_properties.extend(_properties(seat))
+                known = item.user_properties  # from its first run, if a plugin runs it again
+                known.extend(one for one in _properties(seat) if one not in known)
         # A timeout of pytest-timeout fails the test wherever it is.
         if call.excinfo is not None and isinstance(call.excinfo.value, (BelayError, pytest.fail.Exception)):
             _hide_ours(call.excinfo)

@@ -217,6 +217,32 @@ def test_junit_knows_the_board(run: Callable[..., Run]) -> None:
     assert ran.properties("test_none") == {}
 
 
+TWICE = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+IS_CLEAN = """
+def test_once(board):
+    assert board.evaluate("'x' in globals()") is False
+    board.execute("x = 1")
+"""
+
+
+def test_a_test_that_is_run_again_has_a_clean_board_and_each_property_once(
+    run: Callable[..., Run], pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(TWICE)
+    ran = run(IS_CLEAN, "--belay-port=virtual:here")
+    assert ran.outcomes == {"test_once": "passed"}
+    names = [one.attrib["name"] for case in ran.cases for one in case.iter("property")]
+    assert sorted(names) == sorted(set(names)) != []
+
+
 def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: Path) -> None:
     run(FAILING, "--belay-port=virtual:here", f"--belay-log-dir={tmp_path}/logs")
     names = sorted(file.name for file in (tmp_path / "logs").iterdir())
