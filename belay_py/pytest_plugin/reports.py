@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -54,7 +55,7 @@ class Reporter:
                 known.extend(one for one in _properties(seat) if one not in known)
         # A timeout of pytest-timeout fails the test wherever it is.
         if call.excinfo is not None and isinstance(call.excinfo.value, (BelayError, pytest.fail.Exception)):
-            _hide_ours(call.excinfo)
+            _hide_ours(call.excinfo.value)
         report = yield
         if report.failed:
             for name, trace in self._had.items():
@@ -86,16 +87,16 @@ def _show(report: pytest.TestReport, title: str, text: str) -> None:
         add(title, text)
 
 
-def _hide_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+def _hide_ours(error: BaseException | None) -> None:
     """A failure ends at the line of the test that made it, and there a debugger stops: the way from there helps nobody.
 
     This is the local variable by which pytest and its debugger leave frames out.
     """
-    trace = excinfo.value.__traceback__
-    while trace is not None:
-        if _PACKAGE in Path(trace.tb_frame.f_code.co_filename).parents:
-            trace.tb_frame.f_locals["__tracebackhide__"] = True
-        trace = trace.tb_next
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if _PACKAGE in Path(frame.f_code.co_filename).parents:
+                frame.f_locals["__tracebackhide__"] = True
+        error = error.__cause__
 
 
 def _properties(seat: Seat) -> list[tuple[str, str]]:

@@ -158,6 +158,9 @@ def test_an_error_of_the_board_ends_at_the_line_of_the_test(run: Callable[..., R
     assert "test_it.py:10: ExecutionError" in failure
     assert "ZeroDivisionError: divide by zero" in failure
     assert "belay_py/s" not in failure
+    outcomes = run("def test_file(board): board.files.read_bytes('/none')", "--belay-port=virtual:").outcomes
+    assert "test_it.py:1: RemoteFileNotFound" in outcomes["test_file"]
+    assert "belay_py/s" not in outcomes["test_file"]
     assert "belay_py/s" in run(FAILING, "--belay-port=virtual:", "--full-trace").outcomes["test_device"]
 
 
