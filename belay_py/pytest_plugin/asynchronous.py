@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,9 @@ def _on_the_tests_loop(function: Callable[..., Any], make: Callable[..., Any]) -
     def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, object, object]:
         marker = request.node.get_closest_marker("asyncio")
         is_anyios = "anyio_backend" in request.fixturenames
-        if fixturedef.func is not function or not (marker or is_anyios):
+        # Older ones of pytest-asyncio have wrapped it by now, and cannot run another one in its place.
+        there = inspect.unwrap(fixturedef.func) if is_anyios else fixturedef.func
+        if there is not function or not (marker or is_anyios):
             return (yield)
         own = _made()
         if marker is not None and not is_anyios:
