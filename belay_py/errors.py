@@ -30,9 +30,14 @@ class BelayError(Exception):
 
 
 class DeviceNotFound(BelayError):
-    """No such port, or no board that fits. Plug it in, or name another port."""
+    """No such port, or no board that fits. Plug it in, or name another port.
+
+    ``port`` is that of the session whose board is not there; None where it was not a session that looked for it, or no
+    device of a manager has the name or the tags that were asked for.
+    """
 
     outcome: Outcome = "not_started"
+    port: str | None = None
 
 
 class DeviceBusy(BelayError):

@@ -135,16 +135,22 @@ async def main(port: str | None, folder: Path, every: float, adc: int) -> None:
     log, notes = Log(folder), deque[Entry](maxlen=1000)
     manager = DeviceSessionManager(load_settings())
 
-    @manager.on(events.SessionConnected, events.SessionDisconnected)
-    def note(event: events.SessionEvent) -> None:
-        text = f"connected to {event.session.port}"
-        if isinstance(event, events.SessionDisconnected):
-            text = f"disconnected, {event.reason}" + (f": {event.error}" if event.error else "")
-        logger.info("%s", text)
-        notes.append({"at": stamp(), "note": text})
+    latest = ""
+
+    def note(text: str) -> None:
+        nonlocal latest
+        if text != latest:  # another board, or one that cannot be prepared, is connected again and again
+            latest = text
+            logger.info("%s", text)
+            notes.append({"at": stamp(), "note": text})
+
+    @manager.on(events.SessionDisconnected)
+    def ended(event: events.SessionDisconnected) -> None:
+        note(f"disconnected, {event.reason}" + (f": {event.error}" if event.error else ""))
 
     async def prepare(board: DeviceSession) -> None:
         await board.execute(BOARD.format(adc=adc, period=round(every * 1000), life=secrets.token_hex(4)))
+        note(f"connected to {board.port}")
 
     try:
         async with manager, manager.handle_signals():

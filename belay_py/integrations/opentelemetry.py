@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from belay_py import __version__
-from belay_py.errors import NotSupported
+from belay_py.errors import NotSupported, SettingsError
 from belay_py.session.statistics import SessionStatistics, outcome_of
 
 try:
@@ -84,7 +84,12 @@ class Telemetry:
         )
 
     def instrument(self, what: Instrumentable) -> Callable[[], None]:
-        """Make spans and metrics of a session or a manager from now on; return what ends that."""
+        """Make spans and metrics of a session or a manager from now on; return what ends that.
+
+        Raises `SettingsError` for what is neither.
+        """
+        if isinstance(what, type) or not callable(getattr(what, "instrument", None)):
+            raise SettingsError(f"what is to be instrumented is {what!r}; it must be a session or a manager")
         uninstall = what.instrument(self)
         if callable(getattr(type(what), "statistics", None)):  # a session's is a property, and has no pool to count
             self._managers.add(what)

@@ -96,7 +96,12 @@ def problem_of(error: errors.BelayError, instance: str, *, details: bool = False
 
     What an error of 500 and above says is for who runs the service: it may name ports, files, and the command lines of
     programs that have a board. Its ``detail`` is told with ``details`` only, and belongs into the log otherwise.
+
+    `DeviceNotFound` of a device whose board is not there is answered as `ConnectionFailed`: what the request names is
+    there.
     """
+    if isinstance(error, errors.DeviceNotFound) and error.port is not None:
+        error = errors.ConnectionFailed(f"its board is not there: {error}")
     name, status = type(error).__name__, status_of(error)
     return Problem(
         type=f"{_URN}{name}",

@@ -233,8 +233,11 @@ def expose(
     collector = BelayCollector(manager, namespace=namespace)
     try:
         registry.register(collector)
-    except ValueError as error:
-        raise SettingsError(f"{error}; give each manager of a registry a namespace of its own") from None
+    except ValueError:  # its words are the names of all metrics
+        raise SettingsError(
+            f"the registry has metrics named {namespace}_... already; expose a manager once, and give each of several "
+            "a namespace of its own"
+        ) from None
     left = [collector]
 
     def take_out() -> None:

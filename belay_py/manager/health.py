@@ -112,6 +112,8 @@ def _trouble_of(pool: Pool, member: Member) -> str:
         return f"it is in ERROR ({member.standing.trouble})"
     if session is not None and member.was_lost and not member.standing.usable:
         return f"its link was lost ({member.standing.trouble})"
+    if session is not None and member.was_unfit and not member.standing.usable:
+        return f"it could not be made ready ({member.standing.trouble})"
     if member.finding is not None and not member.finding.ok:
         return member.finding.trouble
     return ""

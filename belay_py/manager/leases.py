@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from belay_py import events
-from belay_py.errors import BelayError, SessionClosed
+from belay_py.errors import BelayError, SessionClosed, SettingsError
 from belay_py.manager.instruments import watch_lease
 from belay_py.manager.readiness import is_fresh, make_ready
 from belay_py.manager.stopping import stop
@@ -305,6 +305,12 @@ def _seat(session: DeviceSession) -> LeasedSession:
     group.adopt()
     group.join()
     return LeasedSession(session, group)
+
+
+def check_timeout(timeout: float) -> None:
+    """Raise `SettingsError` for what is no number of seconds."""
+    if not isinstance(timeout, int | float) or not timeout >= 0:
+        raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
 
 
 def caller(depth: int) -> str:

@@ -11,7 +11,7 @@ from belay_py.manager.claims import LEASE, NO_TAGS, Claim, Kind
 from belay_py.manager.closing import Closing
 from belay_py.manager.instruments import install
 from belay_py.manager.leaks import stack_of
-from belay_py.manager.leases import Lease, LeasedSession, caller
+from belay_py.manager.leases import Lease, LeasedSession, caller, check_timeout
 from belay_py.manager.pool import Pool, Upkeep
 from belay_py.options import (
     DeviceSessionManagerOptions,
@@ -210,8 +210,8 @@ class DeviceSessionManager(Closing):
             _check_wanted(device_ids, tags, count)
         if timeout is None:
             timeout = self.options.lease_timeout
-        elif not isinstance(timeout, int | float) or not timeout >= 0:
-            raise SettingsError(f"timeout is {timeout!r}; it must be a number of seconds, 0 or more")
+        else:
+            check_timeout(timeout)
         claim = Claim(LEASE, device_ids, NO_TAGS if tags is None else as_tags(tags), count or 1, caller(1))
         lease: Lease[Any] = Lease(
             self._pool, claim, timeout, _one if count is None and len(device_ids) < 2 else _several

@@ -79,6 +79,8 @@ class Member:
         """Whether its board was lost and is being connected again: whoever wants it waits for it."""
         self.was_lost = False
         """Whether its link has ended by itself, or its board could not be brought back into step."""
+        self.was_unfit = False
+        """Whether what the latest connect found is another board, or one that could not be prepared."""
 
     @property
     def standing(self) -> Standing:
@@ -194,6 +196,7 @@ class Member:
         except SessionClosed:
             raise  # somebody ended it, which says nothing of the board
         except BelayError:
+            self.was_unfit = True
             self._pool.passing_over.begin(self)
             raise
 
@@ -261,11 +264,12 @@ class Member:
             case events.SessionConnected():
                 pool.plan.opened(self.key)
                 self.overdue = False
-                self.was_lost = False
+                self.was_lost = self.was_unfit = False
                 pool.passing_over.end(self)
             case events.SessionDisconnected():
                 self.was_lost = event.reason == "unexpected"
-                if self.was_lost or event.reason == "identity changed":
+                self.was_unfit = self.was_unfit or event.reason == "identity changed"
+                if self.was_lost or self.was_unfit:
                     pool.passing_over.begin(self)
                 if self.was_lost and self.claim is not None and self.relies_on is None:
                     self.relies_on = self.standing.boot_epoch  # several operations of one call rely on it too

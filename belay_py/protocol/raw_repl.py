@@ -114,11 +114,12 @@ class RawRepl:
         """Queue code for execution; legal in READY only.
 
         With a ``nonce``, ten fresh characters at least, of letters, digits, ``-`` and ``_``, nothing that the code
-        prints can be taken for the end of its response, unless it guesses the first four; the rest is the fence's. The
-        board must have run `prepare` in this life of its interpreter. Without a nonce the response is taken at its
-        word. With ``stream`` the output comes as `Output` events, else in `Finished`. Code that ``marks_itself`` writes
-        the marker, the nonce's first four characters, as the last of its output. The code must hold no byte that
-        `find_unsendable` finds.
+        prints can be taken for the end of its response, unless it guesses the first four; the rest is the fence's. Or
+        it forges an end, and behind that what a board without memory answers to a fence. The board must have run
+        `prepare` in this life of its interpreter. Without a nonce the response is taken at its word. With ``stream``
+        the output comes as `Output` events, else in `Finished`. Code that ``marks_itself`` writes the marker, the
+        nonce's first four characters, as the last of its output. The code must hold no byte that `find_unsendable`
+        finds.
         """
         self._require_ready("submit code")
         features = self.features

@@ -13,6 +13,8 @@ from belay_py.protocol.codes import CTRL_A, CTRL_D, FRIENDLY_PASTE_BANNER, RAW_B
 _END = b"\x04>"
 _CLEAN_END = b"\x04\x04>"
 _RAW_BANNER = re.compile(RAW_BANNER)
+_AT_A_PROMPT = re.compile(rb"(?<=>)" + RAW_BANNER + rb"\Z")
+_LONGEST_BANNER = 40
 _REBOOT = re.compile(rb"\x04\x04(?=(?:MPY: )?soft reboot\r)")
 _BOOTED_FRIENDLY = b"information.\r\n>>> "  # the end of the banner that greets people
 # A Ctrl-C that comes after the restart that it was meant to prevent is answered with another prompt.
@@ -91,7 +93,10 @@ def mark(code: bytes, marker: str) -> bytes:
 # Nothing but the prompt and the three \x04 is where it must be in a reply: a timer on the board may print anywhere.
 _REPLY_HEADER = rb"(?:R\x01..\x01+[^\x04]*\x04|(?:" + RAW_PASTE_REFUSED + rb"|" + RAW_BANNER + rb")OK)"
 _STARVED_REPLY = rb"\x04(?:Traceback[^\x04]*)?MemoryError[^\x04]*"
-
+# Of any fence but the last one: a Ctrl-C may have stopped it, or cleared the middle of it.
+_LOST_REPLY = re.compile(
+    _REPLY_HEADER + rb"\x04[^\x04]*(?:KeyError|MemoryError|KeyboardInterrupt|SyntaxError)[^\x04]*\x04>\Z", re.DOTALL
+)
 
 # What stands between the traceback's first word and the exception differs between boards.
 _KEY_ERROR = rb"[^\x04]*\x04Traceback[^\x04]*KeyError: '?\xff{%d}'?[^\x04]*"
@@ -103,6 +108,13 @@ def _with_stand_in(whole: bytes, nonce: bytes) -> bytes:
     So a pattern can be the same for all nonces: `re` keeps the latest 512, some 600 KB with a new nonce in each.
     """
     return whole.replace(b"\xff" * len(nonce), b"\xfe" * len(nonce)).replace(nonce, b"\xff" * len(nonce))
+
+
+def _before_banners(whole: bytes, start: int) -> int:
+    """Return where the banners begin that stand before a place and follow a prompt. That of a restart follows none."""
+    while (banner := _AT_A_PROMPT.search(whole, max(0, start - _LONGEST_BANNER), start)) is not None:
+        start = banner.start()
+    return start
 
 
 class MarkedResponse:
@@ -148,13 +160,13 @@ class MarkedResponse:
         self._banners += 2  # a board without raw-paste adds one of its own
         return CTRL_A * self._banners + self.fence
 
-    def _find_fence_reply(self, whole: bytes) -> tuple[int, int] | None:
+    def _find_fence_replies(self, whole: bytes) -> tuple[int, int] | None:
         """Return where the replies to all fences begin and end; the last one is answered in any case."""
         replies = [
             self._find_reply(_with_stand_in(whole, nonce), _KEY_ERROR % len(nonce)) for nonce in self._fence_nonces
         ]
         if replies[-1] is not None:
-            return min(start for start, _ in filter(None, replies)), replies[-1][1]
+            return self._before_lost(whole, min(start for start, _ in filter(None, replies))), replies[-1][1]
         # A board whose heap the program has filled has no memory for the fence either (tried: `while True: b = [b]` on
         # Pico and wasm), nor for anything that a nonce could be put into. So its complaint counts as the reply; where
         # several are owed, behind the last one's banners only.
@@ -162,7 +174,17 @@ class MarkedResponse:
         if first is None or len(replies) == 1:
             return first
         last = self._find_reply(whole, _STARVED_REPLY, self._banners) if self._banners else None
-        return None if last is None else (min(first[0], last[0]), last[1])
+        return None if last is None else (self._before_lost(whole, min(first[0], last[0])), last[1])
+
+    def _before_lost(self, whole: bytes, start: int) -> int:
+        """Return where the replies begin that came right before one to a fence, and their banners: none has a nonce."""
+        start = _before_banners(whole, start)
+        for _ in self._fence_nonces[1:]:
+            lost = _LOST_REPLY.search(whole, max(self._doubted, whole.rfind(_END, 0, start - len(_END))), start)
+            if lost is None or not whole.endswith(b">", 0, lost.start()):  # no prompt before: the program printed it
+                break
+            start = _before_banners(whole, lost.start())
+        return start
 
     def _find_reply(self, whole: bytes, reply: bytes, banners: int = 0) -> tuple[int, int] | None:
         # Not compiled beforehand: most responses need none, and compiling takes longer than all the rest.
@@ -191,7 +213,7 @@ class MarkedResponse:
         if buffer.endswith(b"\n>>> ") and _GREETED_AGAIN.search(bytes(buffer[-2 * _LONGEST_SIGN :])):
             return True
         if buffer.endswith(b"\n>"):
-            return _RAW_BANNER.search(bytes(buffer[-40:])) is not None
+            return _RAW_BANNER.search(bytes(buffer[-_LONGEST_BANNER:])) is not None
         # A timer or a thread on the board may print right behind the prompt, and between the marker and the end.
         new = max(0, self._searched - len(_CLEAN_END))
         end = buffer.rfind(_END, new)
@@ -205,19 +227,26 @@ class MarkedResponse:
         if all(self._buffer.find(sign, new) < 0 for sign in (self._fence_nonces[-1], _STARVED)):
             return None
         whole = bytes(self._buffer)
-        reply = self._find_fence_reply(whole)
+        reply = self._find_fence_replies(whole)
         if reply is None:
             friendly = whole.rfind(_BOOTED_FRIENDLY)
             typed = whole.find(FRIENDLY_PASTE_BANNER, friendly) if friendly >= 0 else -1
             if typed >= 0 and whole.find(b"{}['" + self._fence_nonces[-1], typed) >= 0:
                 # A hard reset: the fence has only been typed at the friendly prompt, which echoes it.
-                boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
-                return self._finish(boot, len(whole), boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
+                return self._finish_greeted(whole, friendly, len(whole))
             return None
-        start, stop = reply
-        before = whole[:start]
+        return self._end_before_replies(whole[: reply[0]], reply[1])
+
+    def _end_before_replies(self, before: bytes, stop: int) -> bytes:
+        """Finish with ``before``, which is the whole response and what a restart printed; the fences' replies follow.
+
+        Return what is behind ``stop``, where they end.
+        """
         if (marked := before.find(self.end)) >= 0:
             return self._finish(marked, stop)
+        friendly = before.rfind(_BOOTED_FRIENDLY)
+        if friendly > before.rfind(CTRL_D):  # a hard reset too: the Ctrl-A before the fence has led out of that prompt
+            return self._finish_greeted(before, friendly, stop)
         end = before.rfind(_END)
         banner, reboot = _last(_RAW_BANNER, before), _last(_REBOOT, before)
         if banner is not None and reboot is not None and banner.start() > max(end, reboot.start()):
@@ -225,9 +254,9 @@ class MarkedResponse:
         framed = _last(_FRAMED_TRACEBACK, before[:end]) if end >= 0 else None
         traceback = framed.start() if framed is not None else before.rfind(_TRACEBACK, 0, end)
         if traceback < 0:
-            # An abort while the board read or compiled: nothing has run, nothing was printed. Or the program took
+            # An abort while the board read or compiled, or no memory for more than the exception. Or the program took
             # the marker's writer away: then all of it is output, up to the two ends.
-            traceback = 0 if before.startswith(CTRL_D) else before.rfind(CTRL_D, 0, end)
+            traceback = max(before.rfind(CTRL_D, 0, end), 0)
         self.traceback = before[traceback + 1 : end]
         rest = self._finish(traceback, stop)
         if not self.traceback and self._output:
@@ -236,6 +265,10 @@ class MarkedResponse:
             first, _, last = self._output[late:].rpartition(self._marker)
             self._output = self._output[:late] + first + last
         return rest
+
+    def _finish_greeted(self, whole: bytes, friendly: int, end: int) -> bytes:
+        boot = max(whole.rfind(b"MicroPython v", 0, friendly), 0)
+        return self._finish(boot, end, boot_output=whole[boot : friendly + len(_BOOTED_FRIENDLY)])
 
     def _finish(self, output_end: int, end: int, *, boot_output: bytes | None = None) -> bytes:
         rest = bytes(self._buffer[end:])

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from belay_py import events
-from belay_py.errors import ConnectionFailed, IdentityChanged, SessionClosed
+from belay_py.errors import ConnectionFailed, DeviceNotFound, IdentityChanged, SessionClosed
 from belay_py.lifecycle import DeviceSessionState
 from belay_py.session.instrumented import told
 from belay_py.session.reaching import reach
@@ -242,6 +242,8 @@ class Link:
                 raise
             raise SessionClosed("the session was disconnected while it was connecting") from None
         except Exception as error:
+            if isinstance(error, DeviceNotFound):
+                error.port = self._standing.options.port
             self._standing.fail(str(error))
             raise
         finally:
@@ -289,9 +291,8 @@ class Link:
                 opening.cancel()
                 await asyncio.wait([opening])
                 if not opening.cancelled() and opening.exception() is None:
-                    ended = (
-                        opening.result().connection.channel
-                    )  # it came about in the moment in which it was to be cancelled
+                    # It came about in the moment in which it was to be cancelled.
+                    ended = opening.result().connection.channel
                     ended.close()
             if ended is not None:
                 await ended.closed()

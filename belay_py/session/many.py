@@ -196,8 +196,9 @@ class _Run:
 
     async def _is_ready(self) -> bool:
         """Send what runs snippets, unless it is there; return whether the board can do it."""
+        theirs = "the next ones had not started" if self._results else "none of them had started"
         try:
-            with going_first("what runs snippets", "none of them had started"):
+            with going_first("what runs snippets", theirs):
                 await self._errand.use(KIT)
         except ExecutionError:
             self._limit = 0  # no `compile`, or no memory for it: one by one, then

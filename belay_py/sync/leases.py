@@ -33,8 +33,6 @@ class Lease(Face, Generic[_T]):
     def __init__(self, lease: asynchronous.Lease[Any]) -> None:
         super().__init__()
         self._lease = lease
-        self._context: contextvars.Context | None = None
-        """That of the latest call, on its way back to the thread that made it."""
 
     def __repr__(self) -> str:
         return f"<sync {repr(self._lease)[1:]}"
@@ -59,8 +57,8 @@ class Lease(Face, Generic[_T]):
         """See `belay_py.Lease.acquire`. This thread's calls on the manager's own sessions belong to the lease then."""
         fresh = not self._lease.lease_id
         try:
-            sessions = self._run(self._acquire())
-            self._come_back()
+            sessions, context = self._run(self._acquire())
+            _come_back(context)
             if isinstance(sessions, tuple):
                 return tuple(map(_face, sessions))  # type: ignore[return-value]  # as the asynchronous one has it
             return _face(sessions)  # type: ignore[return-value]  # as above
@@ -71,29 +69,30 @@ class Lease(Face, Generic[_T]):
 
     def release(self) -> None:
         """See `belay_py.Lease.release`. Does nothing in a forked child, and when the program is ending."""
+        contexts: list[contextvars.Context] = []
+
+        async def release() -> None:
+            self._lease.release()
+            contexts.append(contextvars.copy_context())
+
         try:
-            self._end(self._release)
+            self._end(release)
         finally:
-            self._come_back()
+            for context in contexts[:1]:
+                _come_back(context)
 
-    async def _acquire(self) -> Any:
-        sessions = await self._lease.acquire()
-        self._context = contextvars.copy_context()
-        return sessions
+    async def _acquire(self) -> tuple[Any, contextvars.Context]:
+        return await self._lease.acquire(), contextvars.copy_context()
 
-    async def _release(self) -> None:
-        self._lease.release()
-        self._context = contextvars.copy_context()
 
-    def _come_back(self) -> None:
-        """Take what a call has set in its context variables into this thread's, as if it had been awaited here.
+def _come_back(context: contextvars.Context) -> None:
+    """Take what a call has set in its context variables into this thread's, as if it had been awaited here.
 
-        That is the group of operations that the lease is, and the span that a tracer has begun for it.
-        """
-        context, self._context = self._context, None
-        for variable, value in () if context is None else context.items():
-            if variable.get(None) is not value:
-                variable.set(value)
+    That is the group of operations that a lease is, and the span that a tracer has begun for it.
+    """
+    for variable, value in context.items():
+        if variable.get(None) is not value:
+            variable.set(value)
 
 
 def _face(session: LeasedSession) -> DeviceSession:

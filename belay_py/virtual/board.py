@@ -87,7 +87,9 @@ class VirtualBoard:
         return self.process.port
 
     async def start(self) -> None:
-        """Start the board. Raises VirtualBoardUnavailable, and DeviceBusy when the name is taken."""
+        """Start the board, unless it runs. Raises VirtualBoardUnavailable, and DeviceBusy when the name is taken."""
+        if self.process.is_running:
+            return  # a cancellation would end what somebody else has
         task = asyncio.ensure_future(asyncio.to_thread(self.process.start))
         try:
             await asyncio.shield(task)

@@ -35,12 +35,16 @@ class BoardProcess:
     """A virtual board, running from `start` to `close`. Every method is blocking, bounded and safe from any thread."""
 
     def __init__(self, name: str | None = None, options: VirtualBoardOptions | None = None) -> None:
+        self.is_named = name is not None
+        """Whether it is to live as long as this process, unless it is closed, and not only while somebody has it."""
         self.name = f"board-{secrets.token_hex(4)}" if name is None else check_name(name)
         if not isinstance(options, VirtualBoardOptions | None):
             raise errors.SettingsError(f"the options are {options!r}; pass VirtualBoardOptions(...)")
         self.options = options or VirtualBoardOptions()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        """The process that started it; a forked child has copies of all this."""
         self._link: socket.socket | None = None
         self._stderr: Any = None
         self._closed = False
@@ -84,6 +88,7 @@ class BoardProcess:
 
         Raises VirtualBoardUnavailable, and DeviceBusy when the name is taken in this process.
         """
+        self._require_here()
         with self._lock:
             if self._closed:
                 raise errors.BelayError(f"{self.port} is closed; make a new one")
@@ -124,7 +129,7 @@ class BoardProcess:
         # Where the worker's last words go: a pipe that nobody reads could fill up and stop it.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed in _end
         mine, theirs = socket.socketpair()
-        self._link = mine
+        self._link, self._owner = mine, os.getpid()
         windows = sys.platform == "win32"
         with theirs:
             self._process = subprocess.Popen(
@@ -141,7 +146,12 @@ class BoardProcess:
                 self._process.stdin.close()
 
     def close(self) -> None:
-        """End the board's process. Wires see their end. Safe at any time, any number of times."""
+        """End the board's process. Wires see their end. Safe at any time, any number of times.
+
+        In a forked child nothing ends: the board is its parent's.
+        """
+        if self._is_anothers:
+            return
         self._closed = True
         # Not under the lock: a request that waits for an answer ends with the link.
         link = self._link
@@ -169,7 +179,17 @@ class BoardProcess:
 
     # -- requests
 
+    @property
+    def _is_anothers(self) -> bool:
+        return self._owner not in (0, os.getpid())
+
+    def _require_here(self) -> None:
+        # Two who ask get each other's answers, and the lock may be held by nobody any more.
+        if self._is_anothers:
+            raise errors.BelayError(f"{self.port} belongs to the process that started it; start another board here")
+
     def _request(self, message: dict[str, Any], fd: int | None = None) -> Any:
+        self._require_here()
         with self._lock:
             if self._link is None:
                 state = "is closed" if self._closed else "is not running; call start() first"

@@ -1,10 +1,14 @@
-"""The boards of this process, by the names in their URLs: from their start to their close, one of each name."""
+"""The boards of this process, by the names in their URLs: from their start to their close, one of each name.
+
+One that was given no name ends before that when nobody has it any more, as with a session that is never closed.
+"""
 
 from __future__ import annotations
 
 import atexit
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from belay_py.errors import DeviceBusy
@@ -12,8 +16,10 @@ from belay_py.errors import DeviceBusy
 if TYPE_CHECKING:
     from belay_py.virtual.process import BoardProcess
 
-_boards: dict[str, BoardProcess] = {}
-_lock = threading.Lock()
+_boards: weakref.WeakValueDictionary[str, BoardProcess] = weakref.WeakValueDictionary()
+_kept: dict[str, BoardProcess] = {}
+# Reentrant: a signal handler or a destructor may close a board while its thread is in here.
+_lock = threading.RLock()
 
 
 def enter(board: BoardProcess) -> BoardProcess:
@@ -22,6 +28,8 @@ def enter(board: BoardProcess) -> BoardProcess:
         found = _boards.get(board.name)
         if found is None or found.has_ended:
             found = _boards[board.name] = board
+            if board.is_named:
+                _kept[board.name] = board
         return found
 
 
@@ -36,6 +44,7 @@ def leave(board: BoardProcess) -> None:
     with _lock:
         if _boards.get(board.name) is board:
             del _boards[board.name]
+            _kept.pop(board.name, None)
 
 
 @atexit.register
@@ -51,7 +60,8 @@ def _after_fork() -> None:
     """In the child: the boards are its parent's, who goes on to use them; a lock may be held by nobody any more."""
     global _lock  # noqa: PLW0603  it is replaced where no other thread can be
     _boards.clear()
-    _lock = threading.Lock()
+    _kept.clear()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

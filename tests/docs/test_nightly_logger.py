@@ -154,6 +154,26 @@ async def test_a_board_that_is_away_for_long(wire: FaultyWire, tmp_path: Path) -
 
 
 @needs_ptys
+async def test_another_board_is_noted_once_however_often_it_is_looked_at(wire: FaultyWire, tmp_path: Path) -> None:
+    logger = Logger(tmp_path, wire.port)
+    async with logger.running(), VirtualBoard() as other:
+        await logger.until_more()
+        await wire.unplug()
+        wire.board_port = other.port
+        await wire.replug()
+        await logger.until(lambda: "disconnected, identity changed" in logger.notes)
+        once = wire.to_host.passed
+        await logger.until(lambda: wire.to_host.passed > 4 * once)
+        await logger.stop()
+        await wire.unplug()
+    assert [note.partition(":")[0] for note in logger.notes] == [
+        f"connected to {wire.port}",
+        "disconnected, unexpected",
+        "disconnected, identity changed",
+    ]
+
+
+@needs_ptys
 async def test_a_board_that_begins_anew(tmp_path: Path) -> None:
     async with VirtualBoard(keeps_power=True) as board, FaultyWire(board.port, link=tmp_path / "port") as wire:
         logger = Logger(tmp_path, wire.port)

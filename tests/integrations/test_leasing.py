@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
 
 from belay_py import DeviceSession, SessionClosed, SettingsError
-from belay_py.integrations.fastapi import leased
+from belay_py.integrations.fastapi import Manager, leased
 from belay_py.virtual import VirtualBoard
 
 from .conftest import Application
@@ -51,6 +51,12 @@ def test_one_of_the_three_is_needed() -> None:
     for wrong in wrongs:
         with pytest.raises(SettingsError, match="a lease is of one"):
             leased(**wrong)
+
+
+def test_a_timeout_that_is_none_is_told_when_the_application_is_made() -> None:
+    for wrong in ("5", -1, float("nan")):
+        with pytest.raises(SettingsError, match="timeout is .*; it must be a number of seconds"):
+            leased(path="device_id", timeout=wrong)  # type: ignore[arg-type]  # what a user writes
 
 
 def test_the_same_arguments_are_the_same_lease(application: Application) -> None:
@@ -90,12 +96,16 @@ def test_a_device_that_is_not_known_and_one_that_is_not_there(application: Appli
     @application.app.get("/unheard-of")
     async def unheard_of(session: Annotated[DeviceSession, Depends(leased(tags={"unheard of"}))]) -> None: ...
 
+    @application.app.get("/by-hand")
+    async def by_hand(manager: Manager) -> None:
+        await manager["away"].execute("1")
+
     with TestClient(application.app) as client:
         unknown = client.get("/read/lef")
         assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:belay-py:DeviceNotFound")
         assert "left" in unknown.json()["detail"]
         assert client.get("/unheard-of").status_code == 404
-        for path in ("/read/away", "/lost"):
+        for path in ("/read/away", "/lost", "/by-hand"):
             away = client.get(path)
             assert (away.status_code, away.json()["type"]) == (503, "urn:belay-py:ConnectionFailed")
             assert away.headers["Retry-After"] == "1"

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from belay_py import DeviceSession, DeviceSessionManager, ExecutionError
+from belay_py import DeviceSession, DeviceSessionManager, ExecutionError, SettingsError
 from belay_py.errors import DeviceBusy
 from belay_py.integrations.opentelemetry import Telemetry, _Watched
 from belay_py.metrics import Operation
@@ -331,6 +331,12 @@ async def test_metrics_have_the_shapes_of_the_conventions(traced: Traced, port: 
         await session.settled()
         await manager["pump"].execute("pass")
         assert len(traced.spans()) == before
+
+
+def test_what_is_no_session_and_no_manager_is_refused() -> None:
+    for wrong in ("virtual:", DeviceSession, None):
+        with pytest.raises(SettingsError, match="must be a session or a manager"):
+            Telemetry().instrument(wrong)  # type: ignore[arg-type]  # what a user writes
 
 
 async def test_without_an_sdk_operations_go_on(port: str) -> None:

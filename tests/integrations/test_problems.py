@@ -42,6 +42,15 @@ def test_an_error_of_a_users_own_has_the_status_of_its_parent() -> None:
     assert answering(PumpBusy("it pumps")).get("/fail").json()["title"] == "Pump busy"
 
 
+def test_a_board_that_is_not_there_is_no_wrong_name() -> None:
+    assert problem_of(errors.DeviceNotFound("there is no device 'lef'"), "/").status == 404
+    away = errors.DeviceNotFound("there is no /dev/ttyACM0; there are /dev/ttyACM1")
+    away.port = "/dev/ttyACM0"
+    problem = problem_of(away, "/")
+    assert (problem.status, problem.title, problem.retry_after) == (503, "Connection failed", 1)
+    assert problem.detail is None  # it names ports
+
+
 def test_the_answer_is_problem_details() -> None:
     answer = answering(errors.CircuitOpen("left alone", retry_after=2.3), details=True).get("/fail?secret=1")
     assert answer.status_code == 503

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from belay_py import BelayError, DeviceNotFound, DeviceSessionOptions
-from belay_py.testing import Pause, ScriptedBoard
+from belay_py import BelayError, DeviceNotFound, DeviceSession, DeviceSessionOptions, IdentityChanged
+from belay_py.testing import Pause, ScriptedBoard, housekeeping
 
 from .watching import manager_with
 
@@ -75,6 +75,42 @@ async def test_one_bad_board_of_two_is_a_degradation_and_both_are_worse() -> Non
         await session.execute("1")
         assert (await manager.health()).status == "degraded"
         await manager["good"].execute("1")
+        assert (await manager.health()).status == "healthy"
+
+
+async def test_another_board_at_the_port_is_not_well_until_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = ScriptedBoard("stranger")
+    manager, _ = manager_with()
+    async with manager:
+        session = await manager.create_session("a", board.port, **QUIET)
+        monkeypatch.setattr(housekeeping, "FACTS", {**housekeeping.FACTS, "u": "0badcafe"})
+        board.lose()
+        await asyncio.sleep(100)
+        with pytest.raises(IdentityChanged):
+            await session.execute("1")
+        health = await manager.health()
+        assert health.status == "unhealthy"
+        assert health.reasons[0].startswith("a: it could not be made ready (the board of ")
+        await session.connect()
+        assert (await manager.health()).status == "healthy"
+
+
+async def test_a_board_that_could_not_be_prepared_is_not_well_until_it_is() -> None:
+    board = ScriptedBoard("unprepared")
+    broken = True
+
+    async def prepare(session: DeviceSession) -> None:
+        if broken:
+            raise BelayError("its sensor does not answer")
+
+    manager, _ = manager_with()
+    async with manager:
+        session = await manager.create_session("a", board.port, connect=False, on_connect=prepare, **QUIET)
+        with pytest.raises(BelayError, match="its sensor"):
+            await session.execute("1")
+        assert (await manager.health()).reasons == ("a: it could not be made ready (its sensor does not answer)",)
+        broken = False
+        await session.execute("1")
         assert (await manager.health()).status == "healthy"
 
 

@@ -30,10 +30,12 @@ from belay_py import (
     SettingsError,
     events,
 )
+from belay_py.session.group import innermost
 from belay_py.sync import DeviceSession, DeviceSessionManager, Lease
+from belay_py.testing import ScriptedBoard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
 State = DeviceSessionState
 
@@ -160,6 +162,25 @@ def test_a_lease_without_a_block(port: str, manager: DeviceSessionManager) -> No
     assert ", released" in repr(lease)
     with pytest.raises(SessionClosed, match="the lease of 'sensor' is over"):
         session.execute("pass")
+
+
+def test_ctrl_c_right_behind_a_release_leaves_no_membership(manager: DeviceSessionManager) -> None:
+    board = ScriptedBoard()  # it is gone when nobody has it
+    manager.create_session("sensor", board.port)
+    lease = manager.lease("sensor")
+    lease.acquire()
+    run = lease._run_if_alive
+
+    def interrupted(coroutine: Coroutine[Any, Any, None]) -> None:
+        lease._run_if_alive = run  # type: ignore[method-assign]  # as below
+        run(coroutine)
+        raise KeyboardInterrupt
+
+    lease._run_if_alive = interrupted  # type: ignore[method-assign]  # the moment cannot be met otherwise
+    assert innermost() is not None
+    with pytest.raises(KeyboardInterrupt):
+        lease.release()
+    assert innermost() is None
 
 
 def test_calls_of_others_wait_for_the_lease_and_its_session_may_be_used_by_them(

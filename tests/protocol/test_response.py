@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from belay_py.protocol.response import MarkedResponse
 
@@ -32,6 +34,7 @@ def converse(response: bytes, reply: bytes, *, pieces: bool) -> tuple[bytes, byt
     [
         (b"\x04MemoryError: \r\n\x04>", b"", b"MemoryError: \r\n"),
         (b"on\x04Traceback\r\nMemoryError: \r\n\x04>", b"on", b"Traceback\r\nMemoryError: \r\n"),
+        (b"\x04\x04>on\x04MemoryError: \r\n\x04>", b"\x04\x04>on", b"MemoryError: \r\n"),
         (b"MemoryError\x04Traceback\r\nStop: \r\n\x04>", b"MemoryError", b"Traceback\r\nStop: \r\n"),
     ],
 )
@@ -85,3 +88,60 @@ def test_with_several_fences_a_board_without_memory_is_for_the_handshake() -> No
     marked.receive(b"\x04\x04>")
     marked.fence_again("other")
     assert marked.receive(STARVED + STARVED) is None
+
+
+BANNER = b"raw REPL; CTRL-B to exit\r\n>"
+RAISED = b"\x04Traceback (most recent call last):\r\n"
+LOST = {
+    "interrupted": HEADER + b"\x04" + RAISED + b'  File "<stdin>", line 1\r\nKeyboardInterrupt: \r\n\x04>',
+    "run into the next one": HEADER + b"\x04" + RAISED + b'  File "<stdin>", line 1\r\nSyntaxError: \r\n\x04>',
+    "starved": STARVED,
+    "cleared": b"",
+}
+STARTED_AGAIN = b"\x04\x04MPY: soft reboot\r\nboot\r\n" + BANNER
+GREETING = b'MicroPython v1.29.0 on 2026-01-01; virtual\r\nType "help()" for more information.\r\n>>> '
+
+
+def banners_of(fence: bytes) -> bytes:
+    """What a board answers to the Ctrl-A before a fence."""
+    return BANNER * (len(fence) - len(fence.lstrip(b"\x01")))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(list(LOST)), min_size=1, max_size=5),
+    st.sampled_from([b"", b"MemoryError", b"\x04\x04MPY: soft reboot\r\n", b"\x04>" + BANNER, b"x" + HEADER + b"\x04"]),
+    st.booleans(),
+)
+def test_replies_to_fences_that_were_lost_are_no_part_of_the_response(
+    restarted: bool, lost: list[str], output: bytes, starved: bool
+) -> None:
+    marked = MarkedResponse("ab", "first")
+    traceback = RAISED[1:] + b'  File "<stdin>", line 2\r\nKeyboardInterrupt: \r\n'
+    marked.receive(b"\x04\x04>")
+    marked.receive(output + (STARTED_AGAIN if restarted else b"\x04" + traceback + b"\x04>"))
+    fence = marked.fence
+    for number, fate in enumerate(lost):
+        another = marked.fence_again(f"again{number}")  # before the reply to the one before comes
+        assert marked.receive(LOST[fate] and banners_of(fence) + LOST[fate]) is None
+        fence = another
+    if not (starved and fence.startswith(b"\x01")):
+        nonce = fence[fence.index(b"'") + 1 : fence.rindex(b"'")]
+        assert marked.receive(banners_of(fence) + FENCED.replace(b"nonce", nonce) + b"next") == b"next"
+    else:
+        assert marked.receive(banners_of(fence) + STARVED + b"next") == b"next"
+    ended = (b"", b"MPY: soft reboot\r\nboot\r\n") if restarted else (traceback, None)
+    assert (marked.traceback, marked.boot_output) == ended
+    assert marked.take_output() == b"\x04\x04>" + output
+
+
+def test_a_hard_reset_is_seen_where_the_ctrl_a_before_a_fence_has_left_the_friendly_prompt() -> None:
+    marked = MarkedResponse("ab", "first")
+    marked.receive(b"out\x04\x04>")
+    marked.receive(b"MemoryError: caught\r\n" + GREETING)
+    again = marked.fence_again("again")
+    rest = marked.receive(b"\r\n>>> " + banners_of(again) + FENCED.replace(b"nonce", b"again") + b"next")
+    assert rest == b"next"
+    assert marked.take_output() == b"out\x04\x04>MemoryError: caught\r\n"
+    assert marked.boot_output == GREETING

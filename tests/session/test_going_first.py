@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from belay_py import BoardWasReset, DeviceSession, Disconnected
+from belay_py.session.batches import KIT
+from belay_py.session.many import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,3 +72,20 @@ async def test_a_board_that_restarts_has_run_nothing_of_the_callers(
         assert caught.value.outcome == "not_started"
         expected = f"the board restarted before or while {ours} went first: its variables are gone, and {theirs}"
         assert str(caught.value) == expected
+
+
+async def test_of_snippets_that_have_run_nobody_says_that_they_had_not_started(port: str) -> None:
+    sent: list[bytes] = []
+    async with DeviceSession(port) as session:
+        run = session._operations.run_begun
+
+        async def run_begun(channel: Any, source: bytes, *rest: Any) -> Any:
+            sent.append(source)
+            return await run(channel, b"raise SystemExit" if sent.count(KIT.parts[0]) == 2 else source, *rest)
+
+        session._operations.run_begun = run_begun  # type: ignore[assignment, method-assign]  # all but one go on
+        first = f"import builtins\ndel builtins.{KIT.name}" + "#" * (LARGEST - 1000)
+        with pytest.raises(BoardWasReset, match="and the next ones had not started") as caught:
+            await session.execute_many([first, "2", "#" * 1000, "4"])
+        assert caught.value.outcome == "unknown"
+        assert 0 < len(caught.value.results) < 4

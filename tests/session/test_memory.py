@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from belay_py import CodeTooLarge, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout
+from belay_py import BoardWasReset, CodeTooLarge, DeviceSession, DeviceSessionState, ExecutionError, SessionTimeout
 from belay_py.testing import FaultyWire
 
 if TYPE_CHECKING:
@@ -94,6 +94,16 @@ async def test_fences_that_pile_up_on_a_slow_wire_are_told_apart_without_memory(
             assert caught.value.recovered, caught.value
             await session.soft_reset()
             assert (await session.execute("print(1)")).output == "1\n"
+
+
+async def test_a_hard_reset_behind_a_memory_error_is_told(port: str) -> None:
+    # In doubt since the forged end, the host sends Ctrl-A before its fences once it has seen the word.
+    code = "import machine, time\nprint('\\x04\\x04>')\ntime.sleep(0.1)\nprint('MemoryError')\nmachine.reset()"
+    async with DeviceSession(port) as session:
+        with pytest.raises(BoardWasReset):
+            await session.execute(code, timeout=0.5)
+        assert session.boot_epoch == 2
+        assert (await session.execute("print(1)")).output == "1\n"
 
 
 def test_the_error_survives_pickling() -> None:

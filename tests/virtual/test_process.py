@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from belay_py import DeviceSession
 from belay_py.errors import BelayError, DeviceBusy, DeviceNotFound, VirtualBoardUnavailable
 from belay_py.virtual import BoardProcess, VirtualBoard, VirtualBoardOptions, open_board, running
 from belay_py.virtual.options import parse_url
@@ -213,6 +216,15 @@ async def test_a_cancelled_start_leaves_no_board() -> None:
     assert board.process.name not in running._boards
 
 
+async def test_a_second_start_that_is_cancelled_ends_no_board() -> None:
+    async with VirtualBoard() as board:
+        second = asyncio.create_task(board.start())
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        assert board.process.is_running
+
+
 async def test_a_name_is_taken_once() -> None:
     async with VirtualBoard("bench") as board:
         await board.start()  # it is its own
@@ -273,6 +285,47 @@ session = sync.DeviceSession(port)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout in ("['requested']\n", "['shutdown']\n")
+
+
+def test_a_board_of_a_session_that_nobody_closed_ends_with_it() -> None:
+    async def forget_to_close() -> int | None:
+        session = DeviceSession("virtual:")
+        await session.connect()
+        (board,) = (board for name, board in running._boards.items() if name not in before)
+        return board.pid
+
+    before = set(running._boards)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it was forgotten
+        pid = asyncio.run(forget_to_close())
+        gc.collect()
+    assert pid is not None
+    eventually(lambda: not process_exists(pid), "the board's end")
+    assert set(running._boards) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_ends_none_of_its_parents_boards_and_asks_them_nothing() -> None:
+    code = """
+import os, signal
+from belay_py.errors import BelayError
+from belay_py.virtual import BoardProcess
+with BoardProcess() as board:
+    with board._lock:  # as if another thread were in there
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            for call in (board.reset, board.start):
+                try:
+                    call()
+                except BelayError as error:
+                    print(str(error).partition("; ")[2])
+            raise SystemExit  # out of the block, which closes the board
+        os.waitpid(child, 0)
+    print(board.pin(1))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "start another board here\n" * 2 + "None\n", done.stderr
 
 
 def test_named_boards_are_kept_and_anonymous_ones_are_new() -> None:

@@ -10,11 +10,9 @@ from typing import Annotated
 from fastapi import Path
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
-from belay_py.errors import ConnectionFailed, DeviceNotFound, Interrupted, SessionClosed, SettingsError
+from belay_py.errors import Interrupted, SessionClosed, SettingsError
 from belay_py.integrations.fastapi.lifespan import Manager
-from belay_py.manager.claims import Claim
-from belay_py.manager.leases import Lease
-from belay_py.manager.manager import DeviceSessionManager
+from belay_py.manager.leases import Lease, check_timeout
 from belay_py.options import as_tags
 from belay_py.session.session import DeviceSession
 
@@ -40,12 +38,13 @@ def leased(
     a stream, it is over at once: a request that waits for its board waits no longer, and code that runs is stopped, as
     the option ``checkin`` says. A WebSocket's lasts as long as its endpoint.
 
-    The request raises what ``lease`` raises. A device whose board is not there is `ConnectionFailed`, so that
-    `DeviceNotFound` says that there is no such device. Raises `SettingsError` unless exactly one of the three is
-    given.
+    The request raises what ``lease`` raises. Raises `SettingsError` unless exactly one of the three is given, and when
+    ``timeout`` is no number of seconds.
     """
     if sum(given is not None for given in (device_id, tags, path)) != 1:
         raise SettingsError("a lease is of one: leased('NAME'), leased(tags={...}), or leased(path='PARAMETER')")
+    if timeout is not None:
+        check_timeout(timeout)
     if path is not None:
         return _by_path(path, timeout)
     return _by_choice(device_id, None if tags is None else as_tags(tags), timeout)
@@ -58,7 +57,7 @@ def _by_path(name: str, timeout: float | None) -> Dependency:
         manager: Manager,
         device_id: Annotated[str, Path(alias=name, description="the name of a device")],
     ) -> AsyncIterator[DeviceSession]:
-        async with _lent(connection, manager, manager.lease(device_id, timeout=timeout)) as session:
+        async with _lent(connection, manager.lease(device_id, timeout=timeout)) as session:
             yield session
 
     return lease_of_path
@@ -71,16 +70,14 @@ def _by_choice(device_id: str | None, tags: frozenset[str] | None, timeout: floa
             lease = manager.lease(device_id, timeout=timeout)
         else:
             lease = manager.lease(tags=tags or (), timeout=timeout)
-        async with _lent(connection, manager, lease) as session:
+        async with _lent(connection, lease) as session:
             yield session
 
     return lease_of_choice
 
 
 @contextlib.asynccontextmanager
-async def _lent(
-    connection: HTTPConnection, manager: DeviceSessionManager, lease: Lease[DeviceSession]
-) -> AsyncIterator[DeviceSession]:
+async def _lent(connection: HTTPConnection, lease: Lease[DeviceSession]) -> AsyncIterator[DeviceSession]:
     lease.claim.holder = _name_of(connection)
     client = _Client(lease)
     if isinstance(connection, Request):
@@ -91,10 +88,6 @@ async def _lent(
         if client.is_gone:
             raise SessionClosed(_GONE) from error
         raise
-    except DeviceNotFound as error:
-        if _is_known(manager, lease.claim):
-            raise ConnectionFailed(f"its board is not there: {error}") from error
-        raise
     finally:
         client.forget()
         lease.release()
@@ -104,14 +97,6 @@ def _name_of(connection: HTTPConnection) -> str:
     """What others are told who has the board: the route, since a path may hold what is nobody's business."""
     route = getattr(connection.scope.get("route"), "path", "a request")
     return f"{connection.scope.get('method', 'WebSocket')} {route}"
-
-
-def _is_known(manager: DeviceSessionManager, claim: Claim) -> bool:
-    if claim.keys:
-        return set(claim.keys) <= set(manager.devices())
-    declared = (options.tags for options in manager.options.devices.values())
-    made = (session.options.tags for session in manager)
-    return any(claim.tags <= tags for tags in (*declared, *made))
 
 
 class _Client:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ...conftest import Board, PtyBoard
 
 prepared: int  # on the board
+never_made: int  # on no board
 seen: list[Any]  # on the board
 
 
@@ -143,12 +144,12 @@ async def test_one_that_fails_fails_connecting_with_the_hosts_place(port: str) -
     @session.setup
     def fail() -> None:
         global seen  # noqa: PLW0603  it is the board's
-        seen = list(range(prepared))  # here
+        seen = list(range(never_made))  # noqa: F821  declared, and never made
 
     with pytest.raises(ExecutionError, match="NameError") as caught:
         await session.connect()
     assert (caught.value.frames[-1].function, caught.value.frames[-1].host_file) == ("fail", __file__)
-    assert "# here" in caught.value.host_traceback
+    assert "never made" in caught.value.host_traceback
     assert session.state is DeviceSessionState.DISCONNECTED
     with pytest.raises(Disconnected, match="NameError"):
         await session.execute("1")
