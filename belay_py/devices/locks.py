@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import sys
-from pathlib import Path
 
 from belay_py.devices.identity import local_path, names
 from belay_py.devices.lock_files import FOLDER_VARIABLE, Taken, file_name, folders, lock_file
@@ -86,7 +85,7 @@ def take(port: str, *, exclusive: bool = True) -> PortLock:
     if sys.platform == "win32" or not exclusive:
         return PortLock()
     path = local_path(port)
-    if path is not None and not Path(path).exists():
+    if path is not None and not os.path.exists(path):  # noqa: PTH110  Path's raises for names that cannot be
         return PortLock()  # opening it will say so, and no lock file is left behind for it
     files = [file_name(name) for name in names(port)]
     if not files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +48,36 @@ def fixtures_for(manager: pytest.PytestPluginManager) -> types.ModuleType:
     """Return a plugin with ``async_board``, made by pytest-asyncio where that is: its strict mode runs no other."""
     plugin = types.ModuleType("belay_py.pytest_plugin.asynchronous.fixtures")
     make: Callable[..., Any] = pytest.fixture
+    function = _made()
     if manager.has_plugin("asyncio"):
         import pytest_asyncio  # noqa: PLC0415  it is loaded
 
         make = pytest_asyncio.fixture
-        vars(plugin)["pytest_fixture_setup"] = _left_to_anyio
-    vars(plugin)["async_board"] = make()(_made())
+        vars(plugin)["pytest_fixture_setup"] = _on_the_tests_loop(function, make)
+    vars(plugin)["async_board"] = make()(function)
     return plugin
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def _left_to_anyio(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, object, object]:
-    """In a test of anyio, with pytest-asyncio beside it: the board is of anyio's loop, not of pytest-asyncio's."""
-    if fixturedef.argname != "async_board" or "anyio_backend" not in request.fixturenames:
-        return (yield)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixturedef, "func", _made())
-        return (yield)
+def _on_the_tests_loop(function: Callable[..., Any], make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a hook that has ``function`` run on the loop of the test.
+
+    pytest-asyncio would run it on the loop that its options name for all fixtures, also in tests of anyio.
+    """
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        marker = request.node.get_closest_marker("asyncio")
+        is_anyios = "anyio_backend" in request.fixturenames
+        # Older ones of pytest-asyncio have wrapped it by now, and cannot run another one in its place.
+        there = inspect.unwrap(fixturedef.func) if is_anyios else fixturedef.func
+        if there is not function or not (marker or is_anyios):
+            return (yield)
+        own = _made()
+        if marker is not None and not is_anyios:
+            named = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
+            make(loop_scope=named)(own)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fixturedef, "func", own)
+            return (yield)
+
+    return pytest_fixture_setup

@@ -21,7 +21,7 @@ from belay_py.pytest_plugin.traces import Traces
 from belay_py.sync import DeviceSessionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from belay_py.devices.locks import PortLock
     from belay_py.options import DeviceSessionOptions
@@ -101,28 +101,42 @@ class Bench:
         ``lease_timeout``.
         """
         deadline = time.monotonic() + self.options.lease_timeout
+        seats: list[Seat] = []
         while True:
-            seats: list[Seat] = []
-            refusals: list[Refusal] = []
-            try:
-                for candidate in self._order(wanted, least, most) if only is None else (only,):
-                    if len(seats) >= least and candidate in self._spares:
-                        break  # they stand in for what is missing
-                    found = self._try(candidate, wanted)
-                    (seats if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
-                    if len(seats) == most:
-                        break
-            except BaseException:  # Ctrl-C goes on
+            order = [*self._order(wanted, least, most)] if only is None else [only]
+            refusals = self._claim_enough(order, wanted, least)
+            # No board is opened and restarted at each of many looks: only when there are enough.
+            if not _busy(refusals):
+                seats, refusals = self._seat(order, wanted, least, most)
+                if len(seats) >= least:
+                    self._give_up_idle()
+                    return seats, refusals
                 release(seats)
-                raise
-            if len(seats) >= least:
-                return seats, refusals
-            release(seats)
+                if len(seats) + _busy(refusals) < least:
+                    return seats, refusals
             left = deadline - time.monotonic()
-            if left <= 0 or not any(refusal.kind == "busy" for refusal in refusals):
+            if left <= 0:
                 return seats, refusals
             self._give_up_idle()  # or two workers could wait for what the other one keeps
             time.sleep(min(_LOOK_INTERVAL, left))
+
+    def _seat(
+        self, order: Sequence[Candidate], wanted: Wanted, least: int, most: int | None
+    ) -> tuple[list[Seat], list[Refusal]]:
+        seats: list[Seat] = []
+        refusals: list[Refusal] = []
+        try:
+            for candidate in order:
+                if len(seats) >= least and candidate in self._spares:
+                    break  # they stand in for what is missing
+                found = self._try(candidate, wanted)
+                (seats if isinstance(found, Seat) else refusals).append(found)  # type: ignore[arg-type]  # as asked
+                if len(seats) == most:
+                    break
+        except BaseException:  # Ctrl-C goes on
+            release(seats)
+            raise
+        return seats, refusals
 
     def _order(self, wanted: Wanted, least: int, most: int | None) -> Iterator[Candidate]:
         """The candidates: what this process has already, then from the worker's own number on, at last virtual ones.
@@ -147,7 +161,24 @@ class Bench:
                 self._spares.append(virtual_candidate(len(self.candidates) + number + 1, self.options))
             yield self._spares[number]
 
-    def _try(self, candidate: Candidate, wanted: Wanted) -> Seat | Refusal:
+    def _claim_enough(self, order: Sequence[Candidate], wanted: Wanted, least: int) -> list[Refusal]:
+        """Claim as many boards as are needed at least; return why that is not to be, nothing where it is."""
+        refusals: list[Refusal] = []
+        free = 0
+        for candidate in order:
+            if free == least:
+                return []
+            if len(order) - len(refusals) < least:
+                break  # what is left would be kept from others for nothing
+            refusal = self._claimed(candidate, wanted)
+            if refusal is None:
+                free += 1
+            else:
+                refusals.append(refusal)
+        return refusals if free < least else []
+
+    def _claimed(self, candidate: Candidate, wanted: Wanted) -> Refusal | None:
+        """Claim a board for this process; return why not, None where it is claimed."""
         name = candidate.name
         if any(seat.candidate == candidate for seat in self.seats):
             return Refusal(name, "given", "is given to the test already")
@@ -157,24 +188,37 @@ class Bench:
         why = misfit(candidate, wanted, self._known.get(name))
         if why is not None:
             return Refusal(name, "unfit", why)
-        mine = name in self._claims
         try:
-            if not mine:
-                self._claims[name] = claim(candidate.options.port)
-            seat = self._connected(candidate)
-        except DeviceBusy as error:
-            self._let_go(candidate)
-            return Refusal(name, "busy", str(error))
+            if name not in self._claims:
+                options = candidate.options
+                self._claims[name] = claim(options.port, exclusive=options.communication.exclusive)
         except BelayError as error:
-            self._let_go(candidate)
-            may_come_back = isinstance(error, DeviceNotFound) and not isinstance(error, VirtualBoardUnavailable)
-            kind: Literal["lost", "missing"] = "missing"
-            if self._known.pop(name, None) is not None or (lost is not None and lost.kind == "lost"):
-                kind = "lost"  # what comes back may be another board
-            self._lost[name] = Refusal(name, kind, str(error), may_come_back=may_come_back)
-            return self._lost[name]
-        self._lost.pop(name, None)
+            return self._out_of_reach(candidate, error)
+        return None
+
+    def _try(self, candidate: Candidate, wanted: Wanted) -> Seat | Refusal:
+        refusal = self._claimed(candidate, wanted)
+        if refusal is not None:
+            return refusal
+        try:
+            seat = self._connected(candidate)
+        except BelayError as error:
+            return self._out_of_reach(candidate, error)
+        self._lost.pop(candidate.name, None)
         return self._looked_at(seat, wanted)
+
+    def _out_of_reach(self, candidate: Candidate, error: BelayError) -> Refusal:
+        name = candidate.name
+        self._let_go(candidate)
+        if isinstance(error, DeviceBusy):
+            return Refusal(name, "busy", str(error))
+        lost = self._lost.get(name)
+        may_come_back = isinstance(error, DeviceNotFound) and not isinstance(error, VirtualBoardUnavailable)
+        kind: Literal["lost", "missing"] = "missing"
+        if self._known.pop(name, None) is not None or (lost is not None and lost.kind == "lost"):
+            kind = "lost"  # what comes back may be another board
+        self._lost[name] = Refusal(name, kind, str(error), may_come_back=may_come_back)
+        return self._lost[name]
 
     def _connected(self, candidate: Candidate) -> Seat:
         if candidate.name not in self.manager:
@@ -202,7 +246,6 @@ class Bench:
             if why is None:
                 seat.clean(wanted.reset)
                 self.seats.append(seat)
-                self._give_up_idle()
                 return seat
         except BelayError as error:
             seat.release()
@@ -238,3 +281,7 @@ class Bench:
         """Close a board that was one test's own."""
         self._let_go(candidate)
         self._known.pop(candidate.name, None)
+
+
+def _busy(refusals: Iterable[Refusal]) -> int:
+    return sum(refusal.kind == "busy" for refusal in refusals)

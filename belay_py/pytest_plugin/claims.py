@@ -13,13 +13,14 @@ import sys
 from belay_py.devices.discovery import resolve
 from belay_py.devices.identity import local_path, names, scheme_of
 from belay_py.devices.lock_files import Taken, file_name, folders, lock_file
-from belay_py.devices.locks import PortLock
+from belay_py.devices.locks import PortLock, take
 from belay_py.errors import DeviceBusy
 
 
-def claim(port: str) -> PortLock:
-    """Claim the board behind ``port`` for this process. Raises `DeviceBusy` with its holder, or `DeviceNotFound`.
+def claim(port: str, *, exclusive: bool = True) -> PortLock:
+    """Claim the board behind ``port`` for this process, which has no connection to it.
 
+    Raises `DeviceBusy` with its holder, also where ``exclusive`` and somebody else has the port, or `DeviceNotFound`.
     Boards of this process have no rivals. Where lock files cannot be written, and on Windows, the port's own
     exclusiveness has to do.
     """
@@ -35,8 +36,10 @@ def claim(port: str) -> PortLock:
             got = lock_file(file)
             if isinstance(got, Taken):
                 whose = got.holder or "another process"
-                raise DeviceBusy(f"{port} is in use by the tests of {whose}", holder=got.holder)
+                advice = "end them, or start no more workers than boards (-n auto)"
+                raise DeviceBusy(f"{port} is in use by the tests of {whose}: {advice}", holder=got.holder)
             held.append(got)
+        take(where, exclusive=exclusive).release()
     except OSError:
         pass  # as where there are no lock files: the port's own lock is left
     except DeviceBusy:

@@ -66,7 +66,7 @@ class BoardFiles:
         for path, content in self._before.items():
             if content is None:
                 with contextlib.suppress(RemoteFileNotFound):  # the test has removed it itself
-                    self._files.remove(path)
+                    self._files.remove(path, recursive=True)
             elif self._read(path) != content:
                 self._make_folders(path)
                 self._files.write_bytes(path, content)

@@ -37,8 +37,7 @@ def give_up(refusals: Sequence[Refusal], *, require: bool, found: int, count: in
     kinds = {refusal.kind for refusal in refusals}
     message = "; ".join(map(str, refusals)) or (_ADVICE if found else f"there is none: {_ADVICE}")
     if "busy" in kinds:
-        enough = f"a worker for each {count} boards" if count > 1 else "no more workers than boards (-n auto)"
-        pytest.fail(f"belay: no board was free in time: {message}; start {enough}", pytrace=False)
+        pytest.fail(f"belay: no board was free in time: {message}", pytrace=False)
     if require and (not refusals or kinds & {"missing", "lost"}):
         pytest.fail(f"belay: no board, and --belay-require: {message}", pytrace=False)
     if found:

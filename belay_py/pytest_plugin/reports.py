@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -51,9 +51,11 @@ class Reporter:
         for seat in self._seats_of(item):
             if seat.candidate.name not in self._had:
                 self._had[seat.candidate.name] = seat.trace
-                item.user_properties.extend(_properties(seat))
-        if call.excinfo is not None and isinstance(call.excinfo.value, BelayError) and not _wants_all(item.config):
-            _leave_out_ours(call.excinfo)
+                known = item.user_properties  # from its first run, if a plugin runs it again
+                known.extend(one for one in _properties(seat) if one not in known)
+        # A timeout of pytest-timeout fails the test wherever it is.
+        if call.excinfo is not None and isinstance(call.excinfo.value, (BelayError, pytest.fail.Exception)):
+            _hide_ours(call.excinfo.value)
         report = yield
         if report.failed:
             for name, trace in self._had.items():
@@ -85,22 +87,16 @@ def _show(report: pytest.TestReport, title: str, text: str) -> None:
         add(title, text)
 
 
-def _wants_all(config: pytest.Config) -> bool:
-    return bool(config.getoption("fulltrace", default=False))
+def _hide_ours(error: BaseException | None) -> None:
+    """A failure ends at the line of the test that made it, and there a debugger stops: the way from there helps nobody.
 
-
-def _leave_out_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """A failure ends at the line of the test that made it: how the session came to know of it helps nobody."""
-    frames, trace = [], excinfo.value.__traceback__
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    kept = None
-    for frame in reversed(frames):
-        if _PACKAGE not in Path(frame.tb_frame.f_code.co_filename).parents:
-            kept = TracebackType(kept, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    if kept is not None:
-        excinfo.traceback = type(excinfo.traceback)(kept)
+    This is the local variable by which pytest and its debugger leave frames out.
+    """
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if _PACKAGE in Path(frame.f_code.co_filename).parents:
+                frame.f_locals["__tracebackhide__"] = True
+        error = error.__cause__
 
 
 def _properties(seat: Seat) -> list[tuple[str, str]]:

@@ -36,8 +36,10 @@ class Seat:
         """Give the board a fresh interpreter, unless nothing was sent to it since it has had one.
 
         Nothing less is clean: whatever code can be sent runs beside the timers, threads and patched functions of the
-        code before it, and cannot find files that were left open. Raises what resets raise.
+        code before it, and cannot find files that were left open. A board that the test has disconnected from
+        is connected to. Raises what connecting and resets raise.
         """
+        self._connect()
         session, marks = self.session, self._bench.clean_marks
         if how == "hard":
             session.hard_reset()
@@ -50,12 +52,15 @@ class Seat:
 
         Raises what connecting raises.
         """
-        if self.session.state not in (DeviceSessionState.DISCONNECTED, DeviceSessionState.ERROR):
-            return
         epoch = self.session.boot_epoch
-        self.session.connect()
-        if self.session.boot_epoch != epoch:
+        if self._connect() and self.session.boot_epoch != epoch:
             self.clean()
+
+    def _connect(self) -> bool:
+        if self.session.state not in (DeviceSessionState.DISCONNECTED, DeviceSessionState.ERROR):
+            return False
+        self.session.connect()
+        return True
 
     def release(self) -> None:
         """Give the board back; code that runs there is stopped. Any number of times."""

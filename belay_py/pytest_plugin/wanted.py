@@ -19,7 +19,7 @@ class Wanted:
     """Modules, or parts of them, as in ``machine.PWM``; or fields of `belay_py.session.info.Capabilities`."""
     tags: frozenset[str] = frozenset()
     """What the settings say of the board."""
-    implementation: str | None = None
+    implementation: Literal["micropython", "circuitpython"] | None = None
     """``sys.implementation.name``."""
     virtual: bool | None = None
     """True: the virtual board will do where there is no other; False: it will not, whatever the options say."""
@@ -30,6 +30,7 @@ class Wanted:
 
 
 _NAMES = tuple(field.name for field in fields(Wanted))
+_EITHER = {"implementation": ("micropython", "circuitpython"), "reset": ("soft", "hard")}
 
 
 def wanted_by(node: pytest.Item | pytest.Collector) -> Wanted:
@@ -63,12 +64,10 @@ def _checked(name: str, value: object) -> object:
         _fail(f"belay_board has no {name!r}; {did_you_mean(name, _NAMES, 'there are')}")
     if name == "count" and (not isinstance(value, int) or value < 1):
         _fail(f"belay_board: count is {value!r}; it must be 1 or more")
-    if name == "reset" and value not in ("soft", "hard"):
-        _fail(f"belay_board: reset is {value!r}; it must be 'soft' or 'hard'")
+    if name in _EITHER and value not in _EITHER[name]:
+        _fail(f"belay_board: {name} is {value!r}; it must be {' or '.join(map(repr, _EITHER[name]))}")
     if name == "virtual" and not isinstance(value, bool):
         _fail(f"belay_board: virtual is {value!r}; it must be True or False")
-    if name == "implementation" and not isinstance(value, str):
-        _fail(f"belay_board: implementation is {value!r}; it must be a name, such as 'micropython'")
     return value
 
 

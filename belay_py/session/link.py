@@ -51,12 +51,19 @@ class Link:
         """Counts the calls of `disconnect` and `close`."""
 
     async def connect(
-        self, deadline: float, restart: RestartAtConnect | None = None, *, patient: bool = False, asked: bool = False
+        self,
+        deadline: float,
+        restart: RestartAtConnect | None = None,
+        *,
+        patient: bool = False,
+        asked: bool = False,
+        runs: bool = False,
     ) -> bool:
         """Take the turn and connect, unless that is done already; return whether it was to be done.
 
         ``asked`` says that a user wants it: who was told of another board before accepts it so. See
-        `DeviceSession.connect` for the errors. ``patient`` is for `connect_in_turn`.
+        `DeviceSession.connect` for the errors. ``patient`` is for `connect_in_turn`. ``runs`` says that an
+        operation runs, so that the session is connected, and nobody waits for the turn.
         """
         standing, turn = self._standing, self._standing.turn
         accepts = asked and standing.whereabouts.told
@@ -68,6 +75,8 @@ class Link:
             and not self._lifecycle.allows("connect")
         ):
             raise standing.unusable()
+        if runs:
+            return False  # who consumes a stream would wait for itself
         await turn.wait(deadline)
         try:
             if standing.usable:

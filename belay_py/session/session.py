@@ -104,7 +104,8 @@ class DeviceSession(Executing, ExecutingMany, Functional, Messaging, Described, 
         if reset is not None:
             require("reset", reset, one_of(*RESETS))
         deadline = self._standing.deadline(self.options.connection_timeout)
-        if not await self._link.connect(deadline, reset, asked=True) and reset not in (None, "never"):
+        runs = self.state is DeviceSessionState.ACTIVE and not self._recovery.running
+        if not await self._link.connect(deadline, reset, asked=True, runs=runs) and reset not in (None, "never"):
             await (self.soft_reset() if reset == "soft" else self.hard_reset())
             self._standing.attached = False
 

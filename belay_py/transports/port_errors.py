@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from belay_py.transports.base import LinkOptions
 
 _BUSY = (errno.EAGAIN, errno.EBUSY)
+_NO_SUCH_NAME = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 _VANISHED = (errno.ENXIO, errno.ENODEV, errno.EIO)
 _HIGHEST_RATE = 2**31 - 1  # what Linux's termios2 holds
 
@@ -58,7 +59,7 @@ def explain(port: str, exc: Exception, *, devices: Iterable[str] | None = None) 
     ``devices`` are the ports to choose from, by default those of this machine.
     """
     number = _errno(exc)
-    if number == errno.ENOENT or isinstance(exc, FileNotFoundError) or "FileNotFoundError" in str(exc):
+    if number in _NO_SUCH_NAME or isinstance(exc, FileNotFoundError) or "FileNotFoundError" in str(exc):
         return _not_found(port, devices)
     if number in _BUSY:
         who = holder(port)

@@ -332,6 +332,17 @@ def test_what_has_no_rivals_takes_no_lock(port: str, name: str) -> None:
     assert not (Path(port).parent / "locks").exists()
 
 
+def test_a_port_in_a_folder_that_is_closed_to_us_is_left_to_opening(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    user = os.geteuid()
+    try:
+        os.seteuid(user or 65534)  # root may go anywhere
+        assert not take(str(closed / "ttyACM0")).is_held
+    finally:
+        os.seteuid(user)
+
+
 def test_a_release_spares_what_has_the_descriptors_number_now(port: str, tmp_path: Path) -> None:
     lock = take(port)
     [fd] = lock._files

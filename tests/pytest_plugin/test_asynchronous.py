@@ -64,6 +64,80 @@ def test_asynchronous_tests_of_anyio(alone: bool, run: Callable[..., Run], pytes
     assert outcomes == dict.fromkeys(("test_first", "test_own", "test_blocking"), "passed"), ran.stdout
 
 
+LOOPS = """
+import asyncio
+import pytest
+import pytest_asyncio
+
+seen = set()
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def prepared(async_board):
+    await async_board.execute("x = 1")
+    return async_board
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_session(prepared):
+    assert await prepared.evaluate("x") == 1
+    seen.add(asyncio.get_running_loop())
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_session_again(async_board):
+    assert await async_board.evaluate("'x' in globals()") is False
+    assert asyncio.get_running_loop() in seen
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_module(async_board):
+    assert await async_board.evaluate("1") == 1
+    assert asyncio.get_running_loop() not in seen
+
+@pytest.mark.asyncio
+async def test_default(async_board):
+    assert await async_board.evaluate("1") == 1
+"""
+
+
+@pytest.mark.parametrize("tests", ["function", "session"])
+@pytest.mark.parametrize("fixtures", ["function", "session"])
+def test_the_board_is_of_the_tests_loop_whatever_its_scope(fixtures: str, tests: str, run: Callable[..., Run]) -> None:
+    ran = run(
+        LOOPS,
+        "--belay-port=virtual:",
+        f"-oasyncio_default_fixture_loop_scope={fixtures}",
+        f"-oasyncio_default_test_loop_scope={tests}",
+        plugins=("asyncio",),
+    )
+    assert set(ran.outcomes.values()) == {"passed"}, ran.stdout
+    assert len(ran.outcomes) == 4
+
+
+OWN = """
+import pytest
+
+@pytest.fixture
+async def async_board(async_board):
+    await async_board.execute("x = 1")
+    return async_board
+
+@pytest.mark.anyio
+async def test_own(async_board):
+    assert await async_board.evaluate("x") == 1
+"""
+
+
+def test_an_async_board_of_the_projects_own_goes_before_the_plugins(
+    run: Callable[..., Run], pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest("import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n")
+    ran = run(
+        OWN,
+        "--belay-port=virtual:",
+        "-oasyncio_default_fixture_loop_scope=function",
+        plugins=("anyio", "asyncio"),
+    )
+    assert ran.outcomes == {"test_own": "passed"}, ran.stdout
+
+
 WIDE = """
 import pytest
 

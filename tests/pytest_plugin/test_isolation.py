@@ -160,6 +160,15 @@ def test_failing(board, board_files):
 
 def test_restored_after_a_failure(board):
     assert listing(board) == {"/main.txt": "main", "/gone.txt": "gone"}
+
+def test_disconnected(board, board_files):
+    board_files.write("/main.txt", "other")
+    board_files.write("/new", "new")
+    board.execute("import os\\nos.remove('/new')\\nos.mkdir('/new')")
+    board.disconnect()
+
+def test_restored_after_a_disconnect(board):
+    assert listing(board) == {"/main.txt": "main", "/gone.txt": "gone"}
 """
 
 

@@ -158,7 +158,53 @@ def test_an_error_of_the_board_ends_at_the_line_of_the_test(run: Callable[..., R
     assert "test_it.py:10: ExecutionError" in failure
     assert "ZeroDivisionError: divide by zero" in failure
     assert "belay_py/s" not in failure
+    outcomes = run("def test_file(board): board.files.read_bytes('/none')", "--belay-port=virtual:").outcomes
+    assert "test_it.py:1: RemoteFileNotFound" in outcomes["test_file"]
+    assert "belay_py/s" not in outcomes["test_file"]
     assert "belay_py/s" in run(FAILING, "--belay-port=virtual:", "--full-trace").outcomes["test_device"]
+
+
+LATE = """
+import signal
+import pytest
+
+def late(number, frame):
+    __tracebackhide__ = True
+    pytest.fail("too late")  # as pytest-timeout does it
+
+def test_late(board):
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    board.execute("while True: pass", timeout=60)
+
+def test_next(board):
+    assert board.evaluate("1") == 1
+"""
+
+
+def test_a_test_that_is_failed_while_its_board_runs_code_ends_at_its_own_line(run: Callable[..., Run]) -> None:
+    outcomes = run(LATE, "--belay-port=virtual:").outcomes
+    assert "test_it.py:11: Failed" in outcomes["test_late"]
+    assert "belay_py/s" not in outcomes["test_late"]
+    assert outcomes["test_next"] == "passed"
+
+
+LOOKER = """
+import pdb
+
+class Looker(pdb.Pdb):
+    def cmdloop(self, intro=None):
+        board = self.curframe.f_locals["board"]
+        print("stands in", self.curframe.f_code.co_name, "and the board says", board.evaluate("6 * 7"))
+"""
+
+
+def test_a_debugger_stops_at_the_line_of_the_test(run: Callable[..., Run], pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(looker=LOOKER)
+    ran = run(FAILING, "--belay-port=virtual:", "--pdb", "--pdbcls=looker:Looker")
+    assert "stands in test_assertion and the board says 42" in ran.stdout
+    assert "stands in test_device and the board says 42" in ran.stdout, ran.stdout
+    assert ran.outcomes["test_passes"] == "passed"
 
 
 def test_junit_knows_the_board(run: Callable[..., Run]) -> None:
@@ -172,6 +218,32 @@ def test_junit_knows_the_board(run: Callable[..., Run]) -> None:
         "belay_port": "virtual:here",
     }
     assert ran.properties("test_none") == {}
+
+
+TWICE = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, nextitem=nextitem, log=False)
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+IS_CLEAN = """
+def test_once(board):
+    assert board.evaluate("'x' in globals()") is False
+    board.execute("x = 1")
+"""
+
+
+def test_a_test_that_is_run_again_has_a_clean_board_and_each_property_once(
+    run: Callable[..., Run], pytester: pytest.Pytester
+) -> None:
+    pytester.makeconftest(TWICE)
+    ran = run(IS_CLEAN, "--belay-port=virtual:here")
+    assert ran.outcomes == {"test_once": "passed"}
+    names = [one.attrib["name"] for case in ran.cases for one in case.iter("property")]
+    assert sorted(names) == sorted(set(names)) != []
 
 
 def test_a_folder_gets_a_trace_of_each_test(run: Callable[..., Run], tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ WRONG_MARKERS = {
     "count=0": "belay_board: count is 0",
     "reset='no'": "belay_board: reset is 'no'",
     "virtual='yes'": "belay_board: virtual is 'yes'; it must be True or False",
-    "implementation=3": "belay_board: implementation is 3; it must be a name, such as 'micropython'",
+    "implementation='Micropython'": "belay_board: implementation is 'Micropython'; it must be 'micropython' or ",
 }
 
 
@@ -222,7 +222,7 @@ WRONG_PORTS = {
     "virtua:": "cannot open 'virtua:': ",
     "virtual:?rin=3": "a virtual board has no option 'rin'; ",
     "usb:zz": "'usb:zz' is no USB port: write usb:VID:PID or usb:VID:PID:SERIAL",
-    "/dev/" + "x" * 300: "File name too long",
+    "/dev/" + "x" * 300: "there is no /dev/xxx",
     "socket://127.0.0.1:1": "cannot connect to socket://127.0.0.1:1",
 }
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from belay_py.pytest_plugin.claims import claim
+from belay_py.pytest_plugin.traces import file_name
 from belay_py.sync import DeviceSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from belay_py.devices.locks import PortLock
 
     from .conftest import Run, Served
 
@@ -170,6 +173,8 @@ def test_a_board_that_somebody_else_has_is_an_error_after_a_while(
         outcome = run("def test_one(board): pass", *ports(boards)).outcomes["test_one"]
     assert outcome.startswith("error: "), outcome
     assert f"belay: no board was free in time: {boards[0].port} is in use by" in outcome
+    assert "end that, or wait" in outcome
+    assert "workers" not in outcome
 
 
 def test_a_board_that_other_tests_have_claimed_is_not_opened(
@@ -182,6 +187,7 @@ def test_a_board_that_other_tests_have_claimed_is_not_opened(
     try:
         outcome = run(text, *ports(boards[:1])).outcomes["test_one"]
         assert f"no board was free in time: {boards[0].port} is in use by the tests of " in outcome
+        assert ": end them, or start no more workers than boards (-n auto)" in outcome
         (pytester.path / "belay.toml").unlink()
         assert f"it is {boards[1].port}" in run(text, "-s", *ports(boards)).stdout
     finally:
@@ -196,6 +202,40 @@ def test_workers_that_want_each_others_boards_take_turns(
     (pytester.path / "belay.toml").write_text(SETTINGS.format(*(board.port for board in boards)))
     ran = run(IN_TURN, "-n2", plugins=XDIST)
     assert Counter(ran.outcomes.values()) == {"passed": 18}, ran.stdout
+    are_free(boards)
+
+
+def opened(trace: Path) -> int:
+    return trace.read_text().count('"opened"') if trace.exists() else 0
+
+
+@pytest.mark.parametrize("hold", [claim, DeviceSession])
+def test_a_board_is_not_opened_again_and_again_while_its_worker_waits_for_another_one(
+    hold: Callable[[str], PortLock | DeviceSession],
+    run: Callable[..., Run],
+    serve: Callable[[int], list[Served]],
+    pytester: pytest.Pytester,
+) -> None:
+    boards = serve(2)
+    (pytester.path / "belay.toml").write_text("lease_timeout = 0.5\n")
+    text = """
+import pytest
+
+def test_one(board): pass
+
+@pytest.mark.belay_board(count=2)
+def test_two(boards): pass
+"""
+    held = hold(boards[1].port)
+    if isinstance(held, DeviceSession):
+        held.connect()
+    try:
+        outcomes = run(text, "-n1", "--belay-log-dir=logs", *ports(boards), plugins=XDIST).outcomes
+    finally:
+        (held.close if isinstance(held, DeviceSession) else held.release)()
+    assert outcomes["test_one"] == "passed"
+    assert f"no board was free in time: {boards[1].port} is in use by" in outcomes["test_two"]
+    assert opened(pytester.path / "logs" / f"gw0-{file_name(boards[0].port)}.jsonl") == 1
     are_free(boards)
 
 

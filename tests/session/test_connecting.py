@@ -98,6 +98,29 @@ async def test_connect_disconnect_and_close_are_safe_in_any_state(port: str) -> 
     assert never.state is State.DISPOSED
 
 
+async def test_connecting_while_a_stream_runs_leaves_it_as_it_is(port: str) -> None:
+    async with DeviceSession(port) as session:
+        lines = session.stream("for number in range(3):print(number)", mode="lines")
+        got = [await anext(lines)]
+        await session.connect()
+        assert session.state is State.ACTIVE
+        got.extend([line async for line in lines])
+        assert got == ["0", "1", "2"]
+        assert session.generation == 1
+
+
+async def test_connecting_while_the_board_is_stopped_waits_until_it_is_ready(port: str) -> None:
+    async with DeviceSession(port) as session:
+        running = asyncio.create_task(session.execute("while True: pass", timeout=60))
+        await session.wait_for_state(State.ACTIVE)
+        running.cancel()
+        await asyncio.wait([running])
+        assert session.state is State.ACTIVE
+        await session.connect()
+        assert session.state is State.IDLE
+        assert session.generation == 1
+
+
 async def test_connecting_again_and_again_leaks_nothing(port: str) -> None:
     session = DeviceSession(port)
     await session.connect()

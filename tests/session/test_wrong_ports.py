@@ -159,7 +159,8 @@ async def test_files_that_are_no_ports(tmp_path: Path) -> None:
     await refused("/dev/null", ConnectionFailed, "is a device, but not a serial port: name one such as")
     await refused("/dev/full", ConnectionFailed, "is a device, but not a serial port: name one such as")
     await refused(str(tmp_path / "none"), DeviceNotFound, "there is no .*none")
-    await refused(str(file / "x"), ConnectionFailed, "cannot open|there is no")
+    await refused(str(file / "x"), DeviceNotFound, "there is no .*x")
+    await refused(str(tmp_path / ("x" * 300)), DeviceNotFound, "there is no .*xxx")
 
 
 async def test_a_full_pipe(tmp_path: Path) -> None:
