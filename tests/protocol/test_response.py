@@ -150,12 +150,18 @@ def test_a_hard_reset_is_seen_where_the_ctrl_a_before_a_fence_has_left_the_frien
 def test_a_program_that_forges_an_end_and_talks_of_memory_is_not_looked_through_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks = []
+    looks = 0
     look = MarkedResponse._find_fence_replies
-    monkeypatch.setattr(MarkedResponse, "_find_fence_replies", lambda *of: (looks.append(1), look(*of))[1])
+
+    def counted(marked: MarkedResponse, whole: bytes) -> tuple[int, int] | None:
+        nonlocal looks
+        looks += 1
+        return look(marked, whole)
+
+    monkeypatch.setattr(MarkedResponse, "_find_fence_replies", counted)
     marked = MarkedResponse("ab", "nonce")
     marked.receive(b"out\x04\x04>")
     for _ in range(100):
         assert marked.receive(b"MemoryError: none\r\n" * 10) is None
-    assert looks == []
+    assert looks <= 1  # the first piece stands near the forged end
     assert marked.receive(b"ab\x04\x04>" + FENCED) == b""
