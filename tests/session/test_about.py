@@ -34,6 +34,7 @@ OF_NO_SESSION = {  # how many lines, and of what
     "transports/virtual.py": 1,
     "virtual/mainboard.py": 1,  # in the board's process
     "integrations/fastapi/problems.py": 1,  # of a request
+    "pytest_plugin/traces.py": 1,  # of a test
 }
 
 

@@ -65,7 +65,9 @@ async def read_in_time(source: Source, deadline: float) -> tuple[memoryview, str
         return await asyncio.wait_for(reading, left(deadline))
     except TimeoutError:
         raise SessionTimeout(
-            f"{shown(source)} was not read to its end before the deadline, so nothing was sent", outcome="not_started"
+            f"{shown(source)} was not read to its end before the deadline, so nothing was sent; "
+            "if its writer needs more time, give timeout=",
+            outcome="not_started",
         ) from None
 
 

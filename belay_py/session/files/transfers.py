@@ -48,9 +48,9 @@ class Transfers(OfSession):
         folder. The content goes into a part beside the target, is checked there by its hash (unless ``verify`` is
         False) and renamed. A later put of the same content goes on from a part that was left.
 
-        ``timeout`` is seconds for all of it; with None only each step has ``operation_timeout``. ``progress`` is called
-        with the bytes that are done and those of the whole; what it raises ends the transfer. ``encoding`` is chosen by
-        what the board has and what the content is, unless it is given.
+        ``timeout`` is seconds for all of it; with None only each step has ``operation_timeout``, reading a pipe too.
+        ``progress`` is called with the bytes that are done and those of the whole; what it raises ends the transfer.
+        ``encoding`` is chosen by what the board has and what the content is, unless it is given.
 
         Raises `RemoteFileError` (`RemoteFileNotFound` for a missing folder, `RemoteIsADirectory`,
         `RemoteNotADirectory`, one with ``errno.ENOSPC`` for a full file system, ...), `TransferError` for a source that
@@ -59,10 +59,12 @@ class Transfers(OfSession):
         """
         require("encoding", encoding, or_none(one_of(*ENCODINGS)))
         check_function("progress", progress)
+        standing = self._session._standing  # noqa: SLF001  as in `_do`
         if timeout is not None:
-            timeout = self._session._standing.seconds("timeout", timeout)  # noqa: SLF001  as in `_do`
+            timeout = standing.seconds("timeout", timeout)
         deadline = deadline_of(timeout)
-        content, name = await host.read_in_time(source, deadline)
+        reading = deadline if timeout is not None else deadline_of(standing.options.operation_timeout)
+        content, name = await host.read_in_time(source, reading)
         place = Target.of(target, name)
 
         async def work(errand: Errand) -> Transfer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import sys
@@ -43,18 +44,34 @@ async def test_a_pipe_stays_a_pipe(session: DeviceSession, tmp_path: Path) -> No
 
 @not_windows
 async def test_a_source_that_waits_for_its_writer_holds_up_nobody(session: DeviceSession, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SessionTimeout, match="nothing was sent"):
-        await session.files.put(tmp_path / "pipe", "/x", timeout=0.02)
-    task = asyncio.create_task(session.files.put(tmp_path / "pipe", "/x"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SessionTimeout, match="nothing was sent; .* give timeout="):
+        await session.files.put(pipe, "/x", timeout=0.02)
+    task = asyncio.create_task(session.files.put(pipe, "/x"))
     assert await session.evaluate("1 + 1") == 2
     task.cancel()
     await asyncio.wait([task])
-    task = asyncio.create_task(session.files.put(tmp_path / "pipe", "/x"))
-    await session.evaluate("1 + 1")
-    with (tmp_path / "pipe").open("wb") as pipe:  # all three readers see its end, and one the content
-        pipe.write(b"")
+    task = asyncio.create_task(session.files.put(pipe, "/x"))
+    while not task.done():  # each of the three readers opens it at a time of its own, and sees an end
+        _open_and_close(pipe)
+        await asyncio.sleep(0)
     assert (await task).size == 0
+    _open_and_close(pipe)
+
+
+def _open_and_close(pipe: Path) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it at the moment
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+
+
+@not_windows
+async def test_a_source_without_a_writer_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    async with DeviceSession("virtual:", operation_timeout=0.5) as session:
+        with pytest.raises(SessionTimeout, match="was not read to its end"):
+            await session.files.put(tmp_path / "pipe", "/x")
+    _open_and_close(tmp_path / "pipe")
 
 
 @not_windows
