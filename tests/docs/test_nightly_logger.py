@@ -73,7 +73,16 @@ class Logger:
         async with asyncio.timeout(TIMEOUT):
             while not condition():
                 assert self.process.returncode is None, self.said
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # nobody tells when another process's file has grown
+
+    async def while_away(self, wire: FaultyWire) -> None:
+        """Have the board away for long, with samples before and after."""
+        await self.until_more()
+        await wire.cut()
+        await self.until_said("logger: there is no ")
+        await wire.replug()
+        await self.until_said("it goes on")
+        await self.until_more()
 
     async def until_more(self, count: int = 3) -> None:
         """Wait for so many more samples."""
@@ -143,12 +152,7 @@ async def test_unplugged_again_and_again(wire: FaultyWire, tmp_path: Path) -> No
 async def test_a_board_that_is_away_for_long(wire: FaultyWire, tmp_path: Path) -> None:
     logger = Logger(tmp_path, wire.port, operation_timeout=0.2, max_reconnect_attempts=1)
     async with logger.running():
-        await logger.until_more()
-        await wire.cut()
-        await logger.until_said("logger: there is no ")
-        await wire.replug()
-        await logger.until_said("it goes on")
-        await logger.until_more()
+        await logger.while_away(wire)
         assert await logger.stop(signal.SIGINT) == 0
     logger.assert_none_lost()
 

@@ -18,12 +18,7 @@ async def test_what_was_sampled_while_nobody_was_there_is_logged(tmp_path: Path)
         async with FaultyWire(pico.port, link=tmp_path / "port") as wire:
             logger = Logger(tmp_path, wire.port, operation_timeout=1, max_reconnect_attempts=1)
             async with logger.running():
-                await logger.until_more()
-                await wire.cut()
-                await logger.until_said("logger: there is no ")
-                await wire.replug()
-                await logger.until_said("it goes on")
-                await logger.until_more()
+                await logger.while_away(wire)
                 await logger.stop()
             logger.assert_none_lost()
             _, lost, back, _ = (line["at"] for line in logger.lines if "note" in line)
