@@ -108,7 +108,7 @@ class Guard:
                 async for piece in stream:
                     ticket = self._answered(ticket)
                     yield piece
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             self._note(ticket, error)
             raise
         self._note(ticket, None)
@@ -119,7 +119,7 @@ class Guard:
         ticket = await self._admit(deadline)
         try:
             result = await work(self._left(deadline))
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             self._note(ticket, error)
             raise
         self._note(ticket, None)
@@ -136,7 +136,7 @@ class Guard:
             raise self._open_circuit(breaker)
         try:
             waited = await self._wait_for_rate(deadline)
-        except BaseException:
+        except BaseException:  # it goes on
             breaker.cancelled(ticket)
             raise
         if waited and not breaker.knows(ticket):
@@ -189,7 +189,7 @@ class Guard:
             )
         try:
             await asyncio.sleep(begin - now)
-        except BaseException:
+        except BaseException:  # it goes on
             limit.give_back(begin)
             raise
         return True

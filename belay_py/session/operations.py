@@ -50,7 +50,7 @@ class Operations:
         started = time.perf_counter()
         try:  # what `run_counted` does, written out: a coroutine less on the way of every execution
             result = await self.run_begun(channel, source, deadline, None, stdin)
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             standing.counters.failed(time.perf_counter() - started, error)
             raise
         standing.counters.ended(result.duration)
@@ -72,7 +72,7 @@ class Operations:
         started = time.perf_counter()
         try:
             result = await self.run_begun(channel, source, deadline, sink, stdin)
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             self.standing.counters.failed(time.perf_counter() - started, error)
             raise
         self.standing.counters.ended(result.duration)

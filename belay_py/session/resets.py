@@ -96,7 +96,7 @@ class Resets:
             raise SessionTimeout(
                 f"the board did not finish its restart before the deadline; {outcome}", recovered=ready
             ) from None
-        except BaseException:
+        except BaseException:  # it goes on
             self._recovery.start(channel, restarted=not channel.tells_restarts)
             raise
         output = to_text(event.boot_output.removeprefix(b"OK\r\n"))
@@ -123,7 +123,7 @@ class Resets:
             except ConnectionFailed:
                 standing.end()
                 raise
-            except BaseException:
+            except BaseException:  # it goes on
                 self._recovery.start(channel)  # above all cancelled: the caller does not wait for it
                 raise
             else:
@@ -147,7 +147,7 @@ class Resets:
             raise Interrupted("the reset was stopped by interrupt() before the board had it") from None
         except (Expired, ProtocolViolation):
             await self._bring_back(channel, deadline, endings)
-        except BaseException:
+        except BaseException:  # it goes on
             self._recovery.start(channel)  # above all cancelled: the caller does not wait for it
             raise
         else:

@@ -116,7 +116,7 @@ class Standing:
                 await self.keeper.reopen(deadline)
             if self.channel is None or not self.usable or not self.lifecycle.allows("begin"):
                 raise self.unusable()
-        except BaseException:
+        except BaseException:  # it goes on
             self.turn.release()
             raise
         return self.channel

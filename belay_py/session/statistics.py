@@ -133,7 +133,7 @@ class Counters:
         started = time.perf_counter()
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # it goes on
             if not isinstance(error, SessionClosed) and getattr(error, "outcome", None) != "not_started":
                 self.failed(time.perf_counter() - started, error)
             raise

@@ -129,7 +129,7 @@ async def in_a_thread(function: Callable[[], _T], *, name: str) -> _T:
     def guarded() -> _T:
         try:
             return function()
-        except BaseException as error:
+        except BaseException as error:  # it goes on, or one of ours does
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 raise
             # A future does not take StopIteration, and SystemExit would end the loop and with it every session.

@@ -62,7 +62,7 @@ def open_blocking(port: str, options: LinkOptions) -> tuple[BlockingPort, PortLo
         if sys.platform != "win32":
             # The kernel has raised both lines, pyserial has done so again: only now can they fall in the right order.
             _set_lines(device, options)
-    except BaseException as exc:
+    except BaseException as exc:  # it goes on, or one of ours does
         if device is not None:
             quietly(device.close)
         lock.release()

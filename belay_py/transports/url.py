@@ -53,7 +53,7 @@ async def open_socket(port: str, receiver: Receiver, options: LinkOptions) -> Tr
         transport, _ = await asyncio.get_running_loop().create_connection(
             lambda: Relay(port, receiver, lock), host, number
         )
-    except BaseException as exc:
+    except BaseException as exc:  # it goes on, or one of ours does
         lock.release()
         if isinstance(exc, OSError):
             raise ConnectionFailed(f"cannot connect to {port} ({exc.strerror or exc}): is its server running?") from exc

@@ -130,7 +130,7 @@ def written(target: str | os.PathLike[str], name: str) -> Iterator[Written]:
         with _explained(path):
             file.close()
             beside.replace(path)
-    except BaseException:
+    except BaseException:  # it goes on
         with contextlib.suppress(OSError):
             file.close()  # raises as well where the disk is full
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from belay_py.errors import ExecutionError, RemoteFileError
 from belay_py.options import check_function, require
 from belay_py.options.checks import is_path
-from belay_py.session.errands import deadline_of, left
+from belay_py.session.errands import left
 from belay_py.session.files import host_files
 from belay_py.session.files import mpy as compiler
 from belay_py.session.files.asking import board_path
@@ -139,10 +139,6 @@ class Syncing(Transfers, Tree):
         for portion in portions(paths, room(self._session.info), _length):
             call = "many", portion, function, True, True
             await self._ask(LOOK, *call, timeout=left(deadline), idempotent=True)
-
-    def _deadline(self, timeout: float | None) -> float:
-        standing = self._session._standing  # noqa: SLF001  its files
-        return deadline_of(None if timeout is None else standing.seconds("timeout", timeout))
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await offload(work, lambda _: None, name=f"belay sync {self._session.session_id}")

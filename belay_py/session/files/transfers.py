@@ -59,11 +59,8 @@ class Transfers(OfSession):
         """
         require("encoding", encoding, or_none(one_of(*ENCODINGS)))
         check_function("progress", progress)
-        standing = self._session._standing  # noqa: SLF001  as in `_do`
-        if timeout is not None:
-            timeout = standing.seconds("timeout", timeout)
-        deadline = deadline_of(timeout)
-        reading = deadline if timeout is not None else deadline_of(standing.options.operation_timeout)
+        deadline = self._deadline(timeout)
+        reading = deadline if timeout is not None else deadline_of(self._session.options.operation_timeout)
         content, name = await host.read_in_time(source, reading)
         place = Target.of(target, name)
 
@@ -131,6 +128,10 @@ class Transfers(OfSession):
             return await Download(errand, source, write, progress=progress).run()
 
         return await self._do(work, timeout)
+
+    def _deadline(self, timeout: float | None) -> float:
+        standing = self._session._standing  # noqa: SLF001  its files
+        return deadline_of(None if timeout is None else standing.seconds("timeout", timeout))
 
     async def _do(self, work: Callable[[Errand], Awaitable[Transfer]], timeout: float | None) -> Transfer:
         # A second put of the same content, or a second get, changes nothing: policies may try them again.

@@ -86,7 +86,7 @@ class Values:
         except GeneratorExit:
             await self._close()
             raise
-        except BaseException:
+        except BaseException:  # it goes on
             try:
                 await self._close()
             except ExecutionError as error:
